@@ -1,0 +1,122 @@
+"""The values that everybody passes around. Imports nothing of ours."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+CATEGORIES = ("harassment", "hate", "self_harm", "sexual", "sexual_minors", "violence", "illicit", "jailbreak", "injection")
+
+Direction = Literal["prompt", "completion"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "document"]
+
+
+class Action(enum.IntEnum):
+    """Ordered: the strictest wins by `max`."""
+
+    PASS = 0
+    FLAG = 1
+    REDACT = 2
+    BLOCK = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Span(NamedTuple):
+    """`[start, end)` in characters of the original text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Text to inspect, and where it came from.
+
+    `context` is what precedes it in the conversation, for the classifier only: it is never itself judged.
+    """
+
+    text: str = field(repr=False)
+    role: str = "user"
+    direction: Direction = "prompt"
+    path: tuple[str | int, ...] = ()
+    context: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one detector saw. `source` is the pattern id or the category; `label` names the kind, as in `[EMAIL_1]`."""
+
+    source: str
+    label: str
+    span: Span
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One regular expression in RE2 syntax (linear time by construction).
+
+    `id` is unique over all policies. `valid(text, span)` may narrow a candidate to the spans inside it that really are
+    one (a checksum, a validated phone number) or return none; it must be pure and depend on nothing outside
+    `text[span.start - 1 : span.end + 1]`.
+    """
+
+    id: str
+    label: str
+    regex: str
+    ignore_case: bool = False
+    valid: Callable[[str, Span], list[Span]] | None = None
+
+
+class Scan(NamedTuple):
+    """`findings` all end at or before `settled`; no text added later can change anything before `settled`."""
+
+    findings: tuple[Finding, ...]
+    settled: int
+
+
+Scores = Mapping[str, float]  # category -> calibrated probability
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A detector that could not judge. The policy's `on_error` gives it meaning."""
+
+    detector: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one rule made of one segment. `action` is what it asks for; in monitor mode that is recorded, not done."""
+
+    rule: str
+    action: Action
+    enforced: bool
+    label: str
+    score: float
+    threshold: float | None
+    spans: tuple[Span, ...] = ()
+    decided_by: str = "pattern"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision on one segment, with its reasons.
+
+    `redactions` are (span, label) pairs to replace, sorted and disjoint. `not_inspected` says why some of it was not judged.
+    """
+
+    action: Action = Action.PASS
+    outcomes: tuple[Outcome, ...] = ()
+    redactions: tuple[tuple[Span, str], ...] = ()
+    not_inspected: tuple[Failure, ...] = ()
+    unavailable: bool = False  # the block comes from a failure under `on_error: block`, not from the text
+
+    @property
+    def blocking(self) -> Outcome | None:
+        return next((o for o in self.outcomes if o.enforced and o.action is Action.BLOCK), None)
