@@ -36,7 +36,8 @@ class Span(NamedTuple):
 class Segment:
     """Text to inspect, and where it came from.
 
-    `context` is what precedes it in the conversation, for the classifier only: it is never itself judged.
+    `context` is what precedes it in the conversation and `lead` what precedes it in the same text, both for the
+    classifier only: it reads them to understand `text`, spans and redactions concern `text` alone.
     """
 
     text: str = field(repr=False)
@@ -44,6 +45,7 @@ class Segment:
     direction: Direction = "prompt"
     path: tuple[str | int, ...] = ()
     context: str = field(default="", repr=False)
+    lead: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

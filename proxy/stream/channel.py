@@ -1,0 +1,271 @@
+"""One text of an answer (a choice's content, its refusal, one tool call's arguments) on its way to the client.
+
+Theory of operation
+-------------------
+A channel keeps four positions, each at or before the next:
+
+    released <= judged <= settled <= received
+
+*received* is what upstream has sent. *settled* is how far the patterns are sure: no text that may still come can
+change what they found before it. *judged* is how far every piece that the classifier was asked about has come back
+clean; where no rule asks a classifier it equals settled. A piece only ever holds settled text, so a pattern's block,
+which ends the text where its match begins, ends the last piece at the same place however the network cut the bytes.
+
+The frontier is what may leave:
+
+    hold     judged            nothing leaves unjudged: the leak bound is 0 characters
+    follow   judged + limit    at most `limit` characters leave ahead of the judge; never beyond settled
+    buffer   nothing until the whole text is judged
+
+Redactions are edits over source positions. An edit is always made before the frontier passes its start: patterns make
+theirs when they settle, the judge when it resolves a piece. So no character of a redacted span is ever behind the
+frontier unedited. A block stops the frontier for good.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from proxy.stream.cut import cut
+from proxy.text.jsontext import JsonText
+from proxy.text.redact import Placeholders
+from proxy.types import Action, Finding, Scan, Span, Verdict
+
+Mode = Literal["hold", "buffer", "follow"]
+Kind = Literal["text", "json"]
+
+LEAD = 200  # characters of the same text that a piece is judged with
+_BEFORE = 64  # characters that a pattern may look back at, for \b
+_TOKEN = re.compile(r"[-+.\w]")
+
+
+class TextRules(Protocol):
+    """What a policy makes of a text, as far as pure functions can tell."""
+
+    asks_model: bool
+
+    def scan(self, text: str, before: str, final: bool) -> Scan: ...
+
+    def decide(self, text: str, findings: tuple[Finding, ...]) -> Verdict: ...
+
+
+class Piece(NamedTuple):
+    number: int
+    text: str
+    lead: str
+
+
+@dataclass(slots=True)
+class _Judged:
+    start: int
+    end: int
+    text: str
+    verdict: Verdict | None = None
+
+
+@dataclass(slots=True)
+class Channel:
+    rules: TextRules
+    placeholders: Placeholders
+    mode: Mode = "hold"
+    follow_limit: int = 0
+    kind: Kind = "text"
+    asks_model: bool = True
+    finished: bool = False
+    blocked_by: Verdict | None = None
+    leaked: int = 0  # characters of blocked text that had left, in follow mode
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    _json: JsonText | None = None
+    _tail: str = ""  # received, not settled
+    _before: str = ""  # the last settled characters
+    _ready: str = ""  # settled, in no piece yet
+    _lead: str = ""  # the last characters that are in a piece
+    _settled: int = 0
+    _cut: int = 0
+    _judged: int = 0
+    _stop: Verdict | None = None  # a pattern's block: the text ends at `_settled`
+    _pieces: list[_Judged] = field(default_factory=list)
+    _next: int = 0  # the first piece without a verdict before which all are clean
+    _edits: list[tuple[int, int, str]] = field(default_factory=list)  # source [start, end) -> replacement
+
+    def __post_init__(self) -> None:
+        self.asks_model = self.asks_model and self.rules.asks_model
+        if self.kind == "json":
+            self._json = JsonText()
+
+    # -- text in
+
+    def feed(self, source: str) -> list[Piece]:
+        """Takes what upstream adds; answers with the pieces to ask the classifier about."""
+        if self._stop or self.finished:
+            return []
+        self._tail += self._json.feed(source) if self._json else source
+        self._settle(final=False)
+        return self._cut_pieces()
+
+    def finish(self) -> list[Piece]:
+        """Upstream will add no more."""
+        if self.finished:
+            return []
+        if not self._stop:
+            if self._json:
+                self._tail += self._json.feed("", final=True)
+            self._settle(final=True)
+        self.finished = True
+        return self._cut_pieces()
+
+    def _settle(self, final: bool) -> None:
+        if not self._tail:
+            return
+        scan = self.rules.scan(self._tail, self._before, final)
+        settled, findings = scan.settled, scan.findings
+        if self._json and not final:
+            settled = self._whole_tokens(settled, findings)
+            findings = tuple(f for f in findings if f.span.end <= settled)
+        if findings:
+            settled = self._apply(self._tail, self._settled, self.rules.decide(self._tail, findings), settled)
+        if settled:
+            done, self._tail = self._tail[:settled], self._tail[settled:]
+            self._settled += settled
+            self._before = (self._before + done)[-_BEFORE:]
+            if self.asks_model:
+                self._ready += done
+            else:
+                self._judged = self._settled
+        if self._stop and not self.asks_model:
+            self.blocked_by = self._stop
+
+    def _whole_tokens(self, settled: int, findings: tuple[Finding, ...]) -> int:
+        """A bare JSON number is redacted whole or not at all, so it settles whole."""
+        assert self._json is not None
+        settled = min(settled, max(0, self._json.bare_start() - self._settled))
+        for finding in sorted(findings, key=lambda f: f.span.start, reverse=True):
+            if finding.span.start < settled < finding.span.end:
+                settled = finding.span.start
+        return settled
+
+    def _apply(self, text: str, offset: int, verdict: Verdict, settled: int) -> int:
+        """Records a verdict on `text`, which begins at `offset`; answers how far it may settle."""
+        self.verdicts.append(verdict)
+        if verdict.action is Action.BLOCK:
+            starts = [s.start for o in verdict.outcomes if o.enforced and o.action is Action.BLOCK for s in o.spans]
+            settled = min([settled, *starts])
+            self._stop = verdict
+        for span, label in verdict.redactions:
+            if span.start < settled:
+                self._edit(text, offset, span, label)
+        return settled
+
+    # -- verdicts
+
+    def _cut_pieces(self) -> list[Piece]:
+        pieces: list[Piece] = []
+        if not self.asks_model:
+            return pieces
+        while (length := cut(self._ready, self._cut)) is not None:
+            pieces.append(self._piece(length))
+        if (self.finished or self._stop) and self._ready:
+            pieces.append(self._piece(len(self._ready)))
+        if not pieces and self._stop:
+            self._advance()
+        return pieces
+
+    def _piece(self, length: int) -> Piece:
+        text, self._ready = self._ready[:length], self._ready[length:]
+        self._pieces.append(_Judged(self._cut, self._cut + length, text))
+        piece = Piece(len(self._pieces) - 1, text, self._lead)
+        self._cut += length
+        self._lead = (self._lead + text)[-LEAD:]
+        return piece
+
+    def resolved(self, number: int, verdict: Verdict) -> None:
+        """A verdict may come in any order; the frontier moves in the text's order."""
+        self._pieces[number].verdict = verdict
+        self._advance()
+
+    def _advance(self) -> None:
+        while not self.blocked_by and self._next < len(self._pieces):
+            piece = self._pieces[self._next]
+            if piece.verdict is None:
+                return
+            self.verdicts.append(piece.verdict)
+            if piece.verdict.action is Action.BLOCK:
+                if self.mode == "follow":
+                    self.leaked = max(0, min(self._settled, self._judged + self.follow_limit) - piece.start)
+                self.blocked_by = piece.verdict
+                return
+            for span, label in piece.verdict.redactions:
+                self._edit(piece.text, piece.start, span, label)
+            self._judged = piece.end
+            piece.text = ""
+            self._next += 1
+        if self._stop and self._judged >= self._settled:
+            self.blocked_by = self._stop
+
+    # -- text out
+
+    @property
+    def complete(self) -> bool:
+        """Everything has been decided: judged to the end, or blocked."""
+        return self.blocked_by is not None or (self.finished and self._judged >= self._settled)
+
+    @property
+    def frontier(self) -> int:
+        """How far text may leave, as a source position."""
+        if self.mode == "buffer":
+            logical = self._judged if self.complete and not self.blocked_by else 0
+        elif self.mode == "follow" and not self.blocked_by:
+            logical = min(self._settled, self._judged + self.follow_limit)
+        else:
+            logical = self._judged
+        return self._json.source(logical) if self._json else logical
+
+    @property
+    def edited(self) -> bool:
+        return bool(self._edits)
+
+    def edits(self, start: int, end: int) -> list[tuple[int, int, str]]:
+        return [e for e in self._edits if e[0] < end and e[1] > start]
+
+    def render(self, start: int, text: str) -> str:
+        """`text`, the source from `start` on, as the client may see it. The placeholder stands where its span begins."""
+        out: list[str] = []
+        at, end = start, start + len(text)
+        for left, right, replacement in self.edits(start, end):
+            out.append(text[at - start : max(left, start) - start])
+            if left >= start:
+                out.append(replacement)
+            at = min(right, end)
+        out.append(text[at - start :])
+        return "".join(out)
+
+    def _edit(self, text: str, offset: int, span: Span, label: str) -> None:
+        name = self.placeholders.name(label, text[span.start : span.end])
+        start, end = span.start + offset, span.end + offset
+        if self._json is None:
+            self._merge(start, end, name)
+            return
+        for left, right, inside in self._json.pieces(start, end):
+            if inside:
+                self._merge(self._json.source(left), self._json.source(right), name)
+            else:
+                begin, stop = left - offset, right - offset
+                while begin > 0 and _TOKEN.match(text[begin - 1]):
+                    begin -= 1
+                while stop < len(text) and _TOKEN.match(text[stop]):
+                    stop += 1
+                self._merge(self._json.source(begin + offset), self._json.source(stop + offset), f'"{name}"')
+
+    def _merge(self, start: int, end: int, replacement: str) -> None:
+        rest = []
+        for left, right, name in self._edits:
+            if left < end and right > start:
+                if left <= start:
+                    replacement = name
+                start, end = min(start, left), max(end, right)
+            else:
+                rest.append((left, right, name))
+        self._edits = sorted([*rest, (start, end, replacement)])

@@ -1,0 +1,1 @@
+"""Pure functions of text: normalise for detection, unescape JSON, redact."""

@@ -1,0 +1,1 @@
+"""Where text lives in each API's bodies and events, and how to put it back."""
