@@ -1,0 +1,317 @@
+"""The config file (`config/weir.yaml`): what it may say, and whether its names fit together."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
+
+from proxy import builtin, yamlfile
+from proxy.yamlfile import FileError, Loc, did_you_mean, unknown
+
+_NOT_YET = "not available in this version of Weir"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|m|h|d)", value.strip())
+        if not match:
+            raise ValueError('a duration is a number of seconds or a text such as "10s", "500ms" or "2m"')
+        return float(match[1]) * _UNITS[match[2]]
+    return value
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"([0-9]+) *([KMG]?i?B)", value.strip(), re.IGNORECASE)
+        if not match or match[2].upper() not in _SIZES:
+            raise ValueError('a size is a number of bytes or a text such as "32MiB"')
+        return int(match[1]) * _SIZES[match[2].upper()]
+    return value
+
+
+def _name(value: str) -> str:
+    # Names are path segments: /{route}/v1/… and NAME.yaml.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise ValueError("a name has letters, digits, '.', '-' and '_' only, and begins with a letter or a digit")
+    return value
+
+
+def _url(value: str) -> str:
+    if not re.match(r"https?://[^/\s]", value):
+        raise ValueError('a base_url begins with "http://" or "https://"')
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1024)]
+Name = Annotated[str, AfterValidator(_name)]
+Url = Annotated[str, AfterValidator(_url)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Listen(_Part):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
+class Timeouts(_Part):
+    """Seconds. `idle` is the longest silence within an answer, `first_byte` before it."""
+
+    connect: Seconds = 10.0
+    first_byte: Seconds = 120.0
+    idle: Seconds = 60.0
+    total: Seconds | None = None
+
+
+class OpenAIProvider(_Part):
+    """Any server that speaks OpenAI's HTTP. Without `api_key` the caller's own key is passed on."""
+
+    type: Literal["openai"]
+    base_url: Url = "https://api.openai.com/v1"
+    api_key: str | None = Field(default=None, repr=False)
+    timeouts: Timeouts = Timeouts()
+
+    @field_validator("api_key")
+    @classmethod
+    def _not_blank(cls, value: str | None) -> str | None:
+        # An empty key, as from an empty variable, would pass the caller's key on unnoticed.
+        if value is not None and (not value.strip() or not value.isprintable()):
+            raise ValueError('"api_key" is empty or cannot stand in a header; leave it out to pass the caller\'s key on')
+        return value
+
+
+class LiteLLMProvider(_Part):
+    type: Literal["litellm"]
+    model: str
+    api_key: str | None = Field(default=None, repr=False)
+    base_url: Url | None = None
+    timeouts: Timeouts = Timeouts()
+
+
+class DemoProvider(_Part):
+    """Scripted answers; needs nothing."""
+
+    type: Literal["demo"]
+
+
+Provider = Annotated[OpenAIProvider | LiteLLMProvider | DemoProvider, Field(discriminator="type")]
+
+
+class OnnxDetector(_Part):
+    """The classifier. `model` is `builtin` or a folder, relative to the config file."""
+
+    type: Literal["onnx"]
+    model: str = "builtin"
+    threads: int = Field(default=1, ge=1, le=64)
+    workers: int = Field(default=1, ge=1, le=64)
+    timeout: Seconds = 10.0
+
+
+class JudgeDetector(_Part):
+    type: Literal["judge"]
+    base_url: Url
+    model: str
+    api_key: str | None = Field(default=None, repr=False)
+    reasoning_effort: Literal["low", "medium", "high"] = "low"
+    timeout: Seconds = 10.0
+
+
+Detector = Annotated[OnnxDetector | JudgeDetector, Field(discriminator="type")]
+
+
+class Match(_Part):
+    """What a request must ask for. `*` and `?` as in file names; upper and lower case differ."""
+
+    model: str = "*"
+
+
+class Route(_Part):
+    name: Name
+    match: Match = Match()
+    provider: str
+    model: str | None = None
+    policy: Name
+    fallbacks: list[str] = []
+    annotations: Literal["azure"] | None = None
+    unguarded: list[str] = []
+    shadow: str | None = None
+
+    @field_validator("shadow")
+    @classmethod
+    def _no_shadow(cls, value: str | None) -> str | None:
+        raise ValueError(f'"shadow" is {_NOT_YET}')
+
+
+class KeyEntry(_Part):
+    """`sha256` is the hex digest of the token. Without `routes` the key opens all of them."""
+
+    name: Name
+    sha256: str = Field(repr=False)
+    routes: list[str] | None = None
+    requests_per_minute: int | None = Field(default=None, gt=0)
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            raise ValueError('"sha256" is the SHA-256 of the token: 64 hexadecimal digits')
+        return value.lower()
+
+
+class Audit(_Part):
+    """Accepted, and of no effect in this version."""
+
+    url: str = Field(default="sqlite:///weir.db", repr=False)
+    text: Literal["never", "redacted", "full"] = "never"
+    retain: Seconds | None = None
+
+
+class Limits(_Part):
+    body_bytes: Bytes = 32 * 1024 * 1024
+
+
+class Config(BaseModel):
+    """One config file, valid in itself. `source` is the file it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    version: Literal[1]
+    listen: Listen = Listen()
+    providers: dict[Name, Provider]
+    detectors: dict[Name, Detector] = {}
+    routes: list[Route] = Field(min_length=1)
+    keys: list[KeyEntry] = []
+    audit: Audit | None = None
+    policies: str | None = None
+    limits: Limits = Limits()
+
+    _source: Path = PrivateAttr(default=builtin.CONFIG)
+
+    @property
+    def source(self) -> Path:
+        return self._source
+
+    @property
+    def is_open(self) -> bool:
+        """No key is asked for. Then the proxy belongs on loopback only."""
+        return not self.keys
+
+    @property
+    def policy_folder(self) -> Path:
+        folder = self._source.parent
+        return folder / self.policies if self.policies is not None else folder.parent / "policies"
+
+    def policy_path(self, name: str) -> Path:
+        return self.policy_folder / f"{name}.yaml"
+
+    @property
+    def safeguard(self) -> OnnxDetector:
+        """The one classifier that category rules ask. The built-in model when none is configured."""
+        found = (d for d in self.detectors.values() if isinstance(d, OnnxDetector))
+        return next(found, None) or OnnxDetector(type="onnx")
+
+    @property
+    def model_folder(self) -> Path:
+        model = self.safeguard.model
+        return builtin.MODEL if model == "builtin" else self._source.parent / model
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can reach `host`. A name other than localhost is not trusted to be one."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def load_config(path: Path | None = None) -> Config:
+    """The config file, or the built-in one. Raises FileError with everything that is wrong in it.
+
+    `${VAR}` is replaced from the environment. The policies themselves are not read, only looked for.
+    """
+    path = path or builtin.CONFIG
+    data, positions = yamlfile.load(path, env=os.environ)
+    config = yamlfile.validate(Config, data, positions)
+    # Not resolved: a mounted file may be a link into another folder, and `policies/` stands beside the link.
+    config._source = Path(os.path.abspath(path))
+    problems = [positions.problem(where, message) for where, message in _checked(config)]
+    if problems:
+        raise FileError(problems)
+    return config
+
+
+Wrong = tuple[Loc, str]
+
+
+def _checked(config: Config) -> Iterable[Wrong]:
+    yield from _checked_detectors(config)
+    yield from _checked_routes(config)
+    yield from _checked_keys(config)
+    if config.is_open and not is_loopback(config.listen.host):
+        yield ("listen", "host"), 'without "keys" the proxy is open to everybody: listen on 127.0.0.1, or list keys'
+
+
+def _checked_detectors(config: Config) -> Iterable[Wrong]:
+    networks = [name for name, one in config.detectors.items() if isinstance(one, OnnxDetector)]
+    for name in networks[1:]:
+        yield ("detectors", name), f"a second detector of type onnx is {_NOT_YET}"
+    if networks and config.safeguard.model != "builtin" and not config.model_folder.is_dir():
+        yield ("detectors", networks[0], "model"), 'there is no such model folder; name one, or write "builtin"'
+
+
+def _checked_routes(config: Config) -> Iterable[Wrong]:
+    seen: set[str] = set()
+    for index, route in enumerate(config.routes):
+        at: Loc = ("routes", index)
+        if route.name in seen:
+            yield (*at, "name"), f'duplicate route name "{route.name}"'
+        if route.name == "v1":
+            yield (*at, "name"), 'a route cannot be called "v1": /v1/… are the paths without a route'
+        seen.add(route.name)
+        yield from _checked_provider(config, (*at, "provider"), route.provider)
+        for position, name in enumerate(route.fallbacks):
+            yield from _checked_provider(config, (*at, "fallbacks", position), name)
+        for position, prefix in enumerate(route.unguarded):
+            if not prefix.startswith("/v1/"):
+                yield (*at, "unguarded", position), 'a path in "unguarded" begins with "/v1/"'
+        if not config.policy_path(route.policy).is_file():
+            known = sorted(p.stem for p in config.policy_folder.glob("*.yaml"))
+            hint = did_you_mean(route.policy, known) or f"; looked for {config.policy_path(route.policy)}"
+            yield (*at, "policy"), f'unknown policy "{route.policy}"{hint}'
+
+
+def _checked_provider(config: Config, at: Loc, name: str) -> Iterable[Wrong]:
+    found = config.providers.get(name)
+    if found is None:
+        yield at, unknown("provider", name, config.providers)
+    elif isinstance(found, LiteLLMProvider):
+        yield at, f'provider "{name}" needs the litellm extra; {_NOT_YET}. Type openai reaches any compatible server'
+
+
+def _checked_keys(config: Config) -> Iterable[Wrong]:
+    routes = [route.name for route in config.routes]
+    seen: set[str] = set()
+    digests: set[str] = set()
+    for index, key in enumerate(config.keys):
+        if key.name in seen:
+            yield ("keys", index, "name"), f'duplicate key name "{key.name}"'
+        if key.sha256 in digests:
+            yield ("keys", index, "sha256"), "the same key stands here twice"
+        seen.add(key.name)
+        digests.add(key.sha256)
+        for position, name in enumerate(key.routes or ()):
+            if name not in routes:
+                yield ("keys", index, "routes", position), unknown("route", name, routes)

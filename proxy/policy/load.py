@@ -1,0 +1,255 @@
+"""From a policy file to a `Policy`: names looked up, thresholds taken from the model, patterns compiled."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+import re2
+
+from proxy import yamlfile
+from proxy.detect.entities import ENTITIES
+from proxy.detect.keywords import keyword_pattern
+from proxy.detect.secrets import SECRETS
+from proxy.policy.schema import DEFAULT_FPR, Detect, OnError, PolicyFile, RuleFile
+from proxy.types import Action, Direction, Pattern
+from proxy.yamlfile import FileError, Loc, Positions, Problem, unknown
+
+# The model is calibrated for three voices; every role speaks with one of them.
+VOICES = {
+    "system": "user",
+    "developer": "user",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "document",
+    "document": "document",
+}
+_SAME_ROLE = {"system": "developer", "developer": "system", "tool": "document", "document": "tool"}
+
+
+class Calibration(Protocol):
+    """What the classifier's calibration table answers."""
+
+    def threshold(self, category: str, fpr: float, role: str) -> float:
+        """The score above which a share `fpr` of harmless texts of that role lies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`label` names the kind of a redaction, as in `[LABEL_1]`, where the finding has no name of its own."""
+
+    id: str
+    kind: Literal["category", "patterns"]
+    action: Action
+    on: frozenset[Direction] = frozenset(("prompt", "completion"))
+    roles: frozenset[str] | None = None  # None: every role
+    enforced: bool = True
+    on_error: OnError | None = None  # None: as the policy says
+    label: str = ""
+    category: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  # role -> score
+    patterns: tuple[Pattern, ...] = ()
+    sources: frozenset[str] = frozenset()  # the ids of the patterns
+
+    def concerns(self, direction: str, role: str) -> bool:
+        return direction in self.on and (self.roles is None or role in self.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text and the verdict that the policy's author expects. `line` is where it stands in the file."""
+
+    text: str = field(repr=False)
+    direction: Direction = "prompt"
+    action: Action = Action.PASS
+    rule: str | None = None
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Ordered rules, ready to decide. `sha` is the SHA-256 of the file's text."""
+
+    name: str
+    sha: str
+    rules: tuple[Rule, ...]
+    on_error: OnError = "block"
+    streaming: Literal["hold", "buffer", "follow"] = "hold"
+    follow_limit: int = 400
+    on_block: Literal["error", "refuse"] = "error"
+    refusal: str = ""
+    media: Literal["pass", "flag", "block"] = "flag"
+    limit_chars: int = 200_000
+    limit_over: Literal["block", "pass"] = "block"
+    history: Literal["judge_new", "judge_all"] = "judge_all"
+    unknown_fields: Literal["inspect", "block"] = "inspect"
+    examples: tuple[Example, ...] = ()
+    source: Path | None = None
+
+    @property
+    def ref(self) -> str:
+        """NAME@SHA8, the version that decided."""
+        return f"{self.name}@{self.sha[:8]}"
+
+    @property
+    def patterns(self) -> dict[str, Pattern]:
+        return {p.id: p for rule in self.rules for p in rule.patterns}
+
+    def pattern_ids(self, direction: Direction) -> frozenset[str]:
+        return frozenset(i for rule in self.rules if direction in rule.on for i in rule.sources)
+
+    def categories(self, direction: Direction) -> frozenset[str]:
+        return frozenset(rule.category for rule in self.rules if rule.category and direction in rule.on)
+
+
+def load_policy(path: Path, calibration: Calibration | None) -> Policy:
+    """The policy of a file. Raises FileError with everything that is wrong in it.
+
+    Without a calibration, that is without a model, no score can be asked for: each category rule then waits for a
+    threshold that it never reaches, and what happens is `on_error`'s to say.
+    """
+    return parse_policy(yamlfile.read(path), calibration, str(path), path.stem, path)
+
+
+def parse_policy(text: str, calibration: Calibration | None, file: str, name: str, source: Path | None = None) -> Policy:
+    """The policy of a text. `name` is its name if it does not say one itself.
+
+    The environment is not read: the text may come from a caller.
+    """
+    data, positions = yamlfile.load(text, file)
+    parsed = yamlfile.validate(PolicyFile, data, positions)
+    return _Compiler(parsed, positions, calibration, parsed.name or name, text).policy(source)
+
+
+class _Compiler:
+    def __init__(self, file: PolicyFile, positions: Positions, calibration: Calibration | None, name: str, text: str) -> None:
+        self._file, self._positions, self._calibration = file, positions, calibration
+        self._name = name
+        self._sha = hashlib.sha256(text.encode()).hexdigest()
+        self._problems: list[Problem] = []
+
+    def policy(self, source: Path | None) -> Policy:
+        file = self._file
+        rules = tuple(self._rule(rule, ("rules", index)) for index, rule in enumerate(file.rules))
+        self._no_duplicates()
+        examples = tuple(self._examples())
+        if self._problems:
+            raise FileError(self._problems)
+        return Policy(
+            name=self._name,
+            sha=self._sha,
+            rules=rules,
+            on_error=file.on_error,
+            streaming=file.streaming,
+            follow_limit=file.follow_limit,
+            on_block=file.on_block,
+            refusal=file.refusal,
+            media=file.media,
+            limit_chars=file.limit.chars,
+            limit_over=file.limit.over,
+            history=file.history,
+            unknown_fields=file.unknown_fields,
+            examples=examples,
+            source=source,
+        )
+
+    def _wrong(self, at: Loc, message: str) -> None:
+        self._problems.append(self._positions.problem(at, message))
+
+    def _no_duplicates(self) -> None:
+        seen: set[str] = set()
+        for index, rule in enumerate(self._file.rules):
+            if rule.id in seen:
+                self._wrong(("rules", index, "id"), f'duplicate rule id "{rule.id}"')
+            seen.add(rule.id)
+
+    def _rule(self, rule: RuleFile, at: Loc) -> Rule:
+        detect = rule.detect
+        label = re.sub(r"[^A-Z0-9]+", "_", rule.id.upper()).strip("_")
+        patterns = tuple({p.id: p for p in self._patterns(rule, label, (*at, "detect"))}.values())
+        return Rule(
+            id=rule.id,
+            kind="category" if detect.category else "patterns",
+            action=Action[rule.action.upper()],
+            on=frozenset(rule.on),
+            roles=_roles(rule.roles),
+            enforced=rule.mode == "enforce",
+            on_error=rule.on_error,
+            label=label,
+            category=detect.category or "",
+            thresholds=self._thresholds(detect),
+            patterns=patterns,
+            sources=frozenset(p.id for p in patterns),
+        )
+
+    def _thresholds(self, detect: Detect) -> Mapping[str, float]:
+        if detect.category is None:
+            return MappingProxyType({})
+        if detect.threshold is not None:
+            return MappingProxyType(dict.fromkeys(VOICES, detect.threshold))
+        if self._calibration is None:
+            return MappingProxyType(dict.fromkeys(VOICES, 1.0))
+        fpr = detect.fpr or DEFAULT_FPR
+        by_voice = {voice: self._calibration.threshold(detect.category, fpr, voice) for voice in set(VOICES.values())}
+        return MappingProxyType({role: by_voice[voice] for role, voice in VOICES.items()})
+
+    def _patterns(self, rule: RuleFile, label: str, at: Loc) -> Iterable[Pattern]:
+        detect = rule.detect
+        own = f"{self._name}@{self._sha[:8]}/{rule.id}"  # two versions of a policy may be in one scanner
+        for index, name in enumerate(detect.entities or ()):
+            if name in ENTITIES:
+                yield ENTITIES[name]
+            else:
+                self._wrong((*at, "entities", index), unknown("entity", name, ENTITIES))
+        if detect.secrets:
+            yield from SECRETS
+        for index, word in enumerate(detect.keywords or ()):
+            yield keyword_pattern(f"{own}/{index}", label, word)
+        if detect.pattern is not None:
+            problem = regex_problem(detect.pattern)
+            if problem:
+                self._wrong((*at, "pattern"), problem)
+            else:
+                yield Pattern(f"{own}/0", label, detect.pattern)
+
+    def _examples(self) -> Iterable[Example]:
+        ids = [rule.id for rule in self._file.rules]
+        for index, one in enumerate(self._file.examples):
+            at: Loc = ("examples", index)
+            if one.expect.rule is not None and one.expect.rule not in ids:
+                self._wrong((*at, "expect", "rule"), unknown("rule", one.expect.rule, ids))
+            text, direction = (one.prompt, "prompt") if one.prompt is not None else (one.completion, "completion")
+            action = Action[one.expect.action.upper()]
+            yield Example(text or "", direction, action, one.expect.rule, self._positions.line(at))  # type: ignore[arg-type]
+
+
+def _roles(roles: Iterable[str] | None) -> frozenset[str] | None:
+    """The roles that a rule reads. Two words for the same voice count as one: a tool's output is a document."""
+    if roles is None:
+        return None
+    return frozenset(r for role in roles for r in (role, _SAME_ROLE.get(role, role)))
+
+
+def regex_problem(regex: str) -> str | None:
+    """Why a regular expression cannot be used, or None."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled = re2.compile(regex, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "not understood"
+        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        return f"RE2 refuses the pattern: {reason} (no lookaround and no backreferences: matching takes linear time)"
+    for probe in ("", "a", " ", "0", "a b", "\n"):
+        if any(match.end() == match.start() for match in compiled.finditer(probe)):
+            return "the pattern matches the empty string; it would be found everywhere"
+    return None
+
+
+__all__ = ["VOICES", "Calibration", "Example", "Policy", "Rule", "load_policy", "parse_policy", "regex_problem"]

@@ -1,0 +1,143 @@
+"""The format of a policy file. Says what may be written; what it means is in `load` and `decide`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NOT_YET = "not available in this version of Weir"
+DEFAULT_FPR = 0.005
+DEFAULT_REFUSAL = "I cannot help with this request."
+
+Category = Literal[
+    "harassment", "hate", "self_harm", "sexual", "sexual_minors", "violence", "illicit", "jailbreak", "injection"
+]
+OnError = Literal["block", "pass"]
+ActionName = Literal["flag", "redact", "block"]
+RoleName = Literal["system", "developer", "user", "assistant", "tool", "document"]
+
+
+def _id(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise ValueError("a name or id has letters, digits, '.', '-' and '_' only, and begins with a letter or a digit")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("this text is empty")
+    return value
+
+
+Id = Annotated[str, AfterValidator(_id)]
+Text = Annotated[str, AfterValidator(_not_blank)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Detect(_Part):
+    """What a rule looks for: exactly one of the kinds. `fpr` or `threshold` go with `category`."""
+
+    category: Category | None = None
+    fpr: float | None = Field(default=None, gt=0, le=0.5)
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    entities: list[str] | None = Field(default=None, min_length=1)
+    secrets: bool | None = None
+    keywords: list[Text] | None = Field(default=None, min_length=1)
+    pattern: Text | None = None
+    examples: Any = None
+    judge: Any = None
+    above: Any = None
+    confirm: Any = None
+
+    @field_validator("examples", "judge", "above", "confirm", mode="before")
+    @classmethod
+    def _later(cls, value: Any, info: Any) -> Any:
+        raise ValueError(f'"{info.field_name}" is {NOT_YET}')
+
+    @field_validator("secrets")
+    @classmethod
+    def _only_true(cls, value: bool | None) -> bool | None:
+        if value is not True:
+            raise ValueError('"secrets" can only be true; leave the rule out to look for none')
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Detect:
+        kinds = ("category", "entities", "secrets", "keywords", "pattern")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            said = "it has " + " and ".join(given) if given else "it has none"
+            raise ValueError(f'"detect" needs exactly one of {", ".join(kinds)}; {said}')
+        if self.category is None and (self.fpr is not None or self.threshold is not None):
+            raise ValueError(f'"fpr" and "threshold" go with a category; {given[0]} has no score')
+        if self.fpr is not None and self.threshold is not None:
+            raise ValueError('"fpr" and "threshold" say the same thing twice; keep one')
+        return self
+
+
+class RuleFile(_Part):
+    id: Id
+    detect: Detect
+    on: list[Literal["prompt", "completion"]] = Field(default=["prompt", "completion"], min_length=1)
+    roles: list[RoleName] | None = Field(default=None, min_length=1)
+    action: ActionName
+    mode: Literal["enforce", "monitor"] = "enforce"
+    on_error: OnError | None = None
+    restore: bool = False
+    text: str | None = None
+    description: str | None = None
+
+    @field_validator("restore")
+    @classmethod
+    def _no_restore(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(f'"restore: true" is {NOT_YET}; the answer keeps the placeholders')
+        return value
+
+
+class Expect(_Part):
+    action: Literal["pass", "flag", "redact", "block"]
+    rule: str | None = None
+
+
+class ExampleFile(_Part):
+    """A text and what should become of it: exactly one of `prompt` and `completion`."""
+
+    prompt: Text | None = None
+    completion: Text | None = None
+    expect: Expect
+
+    @model_validator(mode="after")
+    def _one_text(self) -> ExampleFile:
+        if (self.prompt is None) == (self.completion is None):
+            raise ValueError('an example has exactly one of "prompt" and "completion"')
+        return self
+
+
+class Limit(_Part):
+    """How much text of one request is judged, and what becomes of a longer one."""
+
+    chars: int = Field(default=200_000, gt=0)
+    over: Literal["block", "pass"] = "block"
+
+
+class PolicyFile(_Part):
+    version: Literal[1]
+    name: Id | None = None
+    description: str | None = None
+    on_error: OnError = "block"
+    streaming: Literal["hold", "buffer", "follow"] = "hold"
+    follow_limit: int = Field(default=400, gt=0)
+    on_block: Literal["error", "refuse"] = "error"
+    refusal: Text = DEFAULT_REFUSAL
+    media: Literal["pass", "flag", "block"] = "flag"
+    limit: Limit = Limit()
+    history: Literal["judge_new", "judge_all"] = "judge_all"
+    unknown_fields: Literal["inspect", "block"] = "inspect"
+    rules: list[RuleFile]
+    examples: list[ExampleFile] = []
