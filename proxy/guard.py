@@ -54,8 +54,8 @@ class Guard:
     def asks_model(self, policy: Policy, direction: Direction) -> bool:
         return bool(policy.categories(direction))
 
-    def text_rules(self, policy: Policy) -> PolicyText:
-        return PolicyText(policy, self.selection(policy, "completion"), self.asks_model(policy, "completion"))
+    def text_rules(self, policy: Policy, direction: Direction = "completion", role: str = "assistant") -> PolicyText:
+        return PolicyText(policy, self.selection(policy, direction), self.asks_model(policy, direction), role, direction)
 
     async def judge(self, policy: Policy, segment: Segment, *, patterns: bool = True, prose: bool = True) -> Verdict:
         """The verdict on one segment. Never raises for a detector's sake: a failure is part of the verdict."""
@@ -65,10 +65,10 @@ class Guard:
         scores: Scores | None = None
         failures: tuple[Failure, ...] = ()
         if prose and segment.text.strip() and self.asks_model(policy, segment.direction):
-            scores, failures = await self._score(segment)
+            scores, failures = await self.scores(segment)
         return decide(policy, segment, findings, scores, failures)
 
-    async def _score(self, segment: Segment) -> tuple[Scores | None, tuple[Failure, ...]]:
+    async def scores(self, segment: Segment) -> tuple[Scores | None, tuple[Failure, ...]]:
         if self.queue is None:
             return None, (Failure("safeguard", "no model is loaded"),)
         text = segment.lead + segment.text

@@ -191,7 +191,8 @@ class Channel:
             piece = self._pieces[self._next]
             if piece.verdict is None:
                 return
-            self.verdicts.append(piece.verdict)
+            if piece.verdict.outcomes or piece.verdict.not_inspected:
+                self.verdicts.append(piece.verdict)
             if piece.verdict.action is Action.BLOCK:
                 if self.mode == "follow":
                     self.leaked = max(0, min(self._settled, self._judged + self.follow_limit) - piece.start)

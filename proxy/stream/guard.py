@@ -74,9 +74,9 @@ class StreamGuard:
     prompt_tokens: int = 0
     annotate: Any = None  # verdict -> what a blocked chunk says of it
 
-    verdicts: list[Verdict] = field(default_factory=list)  # the ones that closed a choice
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _channels: dict[Hashable, Channel] = field(default_factory=dict)
+    _closed: list[Channel] = field(default_factory=list)  # of blocked choices
     _sizes: dict[Hashable, int] = field(default_factory=dict)  # source characters received
     _lanes: dict[Hashable, deque[Item]] = field(default_factory=dict)
     _waiting: list[Item] = field(default_factory=list)  # behind a barrier
@@ -127,9 +127,15 @@ class StreamGuard:
     def over(self) -> bool:
         return self._over
 
+    def all_verdicts(self) -> list[Verdict]:
+        """Every verdict that has something to say, for the record."""
+        found = [v for c in (*self._channels.values(), *self._closed) for v in c.verdicts]
+        return [v for v in found if v.outcomes or v.not_inspected]
+
     @property
-    def channels(self) -> list[Channel]:
-        return list(self._channels.values())
+    def leaked(self) -> int:
+        """Characters of blocked text that had left, in follow mode."""
+        return sum(c.leaked for c in self._closed)
 
     # -- items in
 
@@ -287,7 +293,7 @@ class StreamGuard:
         self._out.append(sse.encode(encode(body)))
         entries = get(item.body, part.logprobs) if part.logprobs else None
         if entries is not None and part.logprobs:
-            put(item.body, part.logprobs, _tokens_within(entries, len(head), len(part.text)))
+            put(item.body, part.logprobs, tokens_within(entries, len(head), len(part.text)))
         part.text, part.start = part.text[len(head) :], part.start + len(head)
         item.raw = None
         put(item.body, part.path, part.text)
@@ -299,7 +305,7 @@ class StreamGuard:
         if part.logprobs is not None:
             entries = get(body, part.logprobs)
             hidden = [(a - part.start, b - part.start) for a, b, _ in channel.edits(part.start, part.start + len(text))]
-            put(body, part.logprobs, _tokens_within(entries, 0, len(text), hidden))
+            put(body, part.logprobs, tokens_within(entries, 0, len(text), hidden))
 
     def _clear(self, item: Item) -> bool:
         """Whether everything that the item's barrier names has left."""
@@ -313,7 +319,6 @@ class StreamGuard:
     def _block(self, choice: int | None, verdict: Verdict) -> None:
         if choice in self._blocked:
             return
-        self.verdicts.append(verdict)
         if verdict.unavailable:
             self._out.append(error_event("The guardrail could not judge the answer.", "guardrail_unavailable"))
             self._end("error")
@@ -325,7 +330,7 @@ class StreamGuard:
             self._blocked.add(index)
             self._out.append(self.reader.blocked(index, self.annotate(verdict) if self.annotate else None))
         for key in [k for k in self._channels if _choice_of(k) in (*affected, choice)]:
-            del self._channels[key]
+            self._closed.append(self._channels.pop(key))
         for lane, queue in list(self._lanes.items()):
             if queue and queue[0].choice in (*affected, choice):
                 del self._lanes[lane]
@@ -353,9 +358,7 @@ def _choice_of(channel: Hashable) -> int | None:
     return channel[0] if isinstance(channel, tuple) and isinstance(channel[0], int) else None
 
 
-def _tokens_within(
-    entries: list[Json], start: int, end: int, hidden: list[tuple[int, int]] | None = None
-) -> list[Json]:
+def tokens_within(entries: list[Json], start: int, end: int, hidden: list[tuple[int, int]] | None = None) -> list[Json]:
     """The logprob entries whose text lies wholly in `[start, end)` and touches nothing hidden."""
     kept, at = [], 0
     for entry in entries:

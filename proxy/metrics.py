@@ -1,0 +1,26 @@
+"""Prometheus metrics. Labels are routes, rules and actions: names from files, never text."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+registry = CollectorRegistry()
+requests = Counter("weir_requests", "Requests, by what became of them", ["route", "status", "action"], registry=registry)
+verdicts = Counter(
+    "weir_verdicts", "Outcomes of rules", ["route", "direction", "rule", "action", "enforced"], registry=registry
+)
+guard_seconds = Histogram(
+    "weir_guard_seconds", "Time to a verdict", ["route", "direction"], buckets=_FAST, registry=registry
+)
+first_text_seconds = Histogram(
+    "weir_first_text_seconds", "From the request to the first released token", ["route"], buckets=_FAST, registry=registry
+)
+not_inspected = Counter("weir_not_inspected", "Text or media that nobody judged", ["route", "reason"], registry=registry)
+queue_depth = Gauge("weir_queue_depth", "Texts waiting for the classifier", registry=registry)
+cache_hits = Gauge("weir_verdict_cache_hits", "Texts whose scores were known", registry=registry)
+cache_misses = Gauge("weir_verdict_cache_misses", "Texts that the classifier read", registry=registry)
+streams = Gauge("weir_streams", "Streams in flight", registry=registry)
+reloads = Counter("weir_reloads", "Configuration and policy reloads", ["result"], registry=registry)
+leaked_chars = Counter("weir_leaked_characters", "Blocked text that had left, in follow mode", ["route"], registry=registry)

@@ -1,0 +1,171 @@
+"""The ASGI application: its routes, its middleware, its life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from proxy import metrics
+from proxy.server.answers import Refusal, error, respond
+from proxy.server.chat import ChatCompletions, kept, pass_on, read_body
+from proxy.server.moderations import Moderations
+from proxy.server.state import State, watch
+from proxy.upstream import Call, UpstreamError
+from proxy.wire.chat import encode
+
+
+def build(state: State) -> Starlette:
+    guarded = {"chat/completions": ChatCompletions(state), "moderations": Moderations(state)}
+    models = Models(state)
+    routes = [
+        Route("/livez", livez),
+        Route("/readyz", Ready(state)),
+        Route("/metrics", Metrics(state)),
+    ]
+    for root in ("/v1", "/{route}/v1"):
+        routes += [Route(f"{root}/{path}", endpoint, methods=["POST"]) for path, endpoint in guarded.items()]
+        routes.append(Route(f"{root}/models", models, methods=["GET"]))
+        routes.append(Route(f"{root}/{{rest:path}}", Unguarded(state), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
+
+    @contextlib.asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[None]:
+        stop = asyncio.Event()
+        watching = asyncio.create_task(watch(state, stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await state.close()
+
+    return Starlette(routes=routes, lifespan=life, exception_handlers={404: not_found, 405: not_found})
+
+
+async def not_found(request: Request, problem: Exception) -> Response:
+    text = f"There is no {request.method} {request.url.path} here. The API is under /v1: see /v1/models."
+    return Response(error(text, "invalid_request_error", None, "not_found"), 404, media_type="application/json")
+
+
+async def livez(request: Request) -> Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+class Ready:
+    """Ready from the first request on: the socket opens after model and policies are loaded."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = self._state
+        policies = {n: p.ref for n, p in state.snapshot.guard.policies.items()}
+        body: dict[str, Any] = {"status": "ok", "policies": policies}
+        if state.queue is not None:
+            body["model"] = state.queue.classifier.artefact.sha256
+        if state.reload_error:
+            body["reload_error"] = state.reload_error
+        await respond(send, 200, encode(body), [])
+
+
+class Metrics:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        queue = self._state.queue
+        if queue is not None:
+            metrics.queue_depth.set(queue.depth)
+            metrics.cache_hits.set(queue.cache_hits)
+            metrics.cache_misses.set(queue.cache_misses)
+        await respond(send, 200, generate_latest(metrics.registry), [], CONTENT_TYPE_LATEST)
+
+
+class Models:
+    """The models of the caller's routes: named ones as they are, patterns filled from what the provider lists."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = self._state.bare_headers(self._state.request_id(scope))
+        try:
+            routes = self._state.routes_of(scope)
+        except Refusal as problem:
+            await respond(send, problem.status, problem.body, headers)
+            return
+        found: dict[str, dict[str, Any]] = {}
+        for route in routes:
+            pattern = route.match.model
+            if not any(c in pattern for c in "*?["):
+                found.setdefault(pattern, self._model(pattern, route.provider))
+                continue
+            for model in await self._listed(route.provider, scope):
+                if fnmatchcase(str(model.get("id")), pattern):
+                    found.setdefault(str(model["id"]), model)
+        await respond(send, 200, encode({"object": "list", "data": list(found.values())}), headers)
+
+    @staticmethod
+    def _model(name: str, owner: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": int(time.time()), "owned_by": owner}
+
+    async def _listed(self, provider: str, scope: Scope) -> list[dict[str, Any]]:
+        sent = dict(scope["headers"]).get(b"authorization")
+        headers = {"authorization": sent.decode("latin-1")} if sent and not scope.get("weir.key") else {}
+        try:
+            async with asyncio.timeout(5):
+                response = await self._state.snapshot.providers[provider].open(Call("models", b"", headers, "GET"))
+                body = msgspec.json.decode(await response.read())
+        except (UpstreamError, TimeoutError, msgspec.DecodeError):
+            return []  # a provider that is down has no models to offer; the others' are still listed
+        data = body.get("data") if isinstance(body, dict) else None
+        return [m for m in data or [] if isinstance(m, dict) and "id" in m]
+
+
+class Unguarded:
+    """Paths that nobody reads: refused, unless a route lists them under `unguarded:`."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path_params"]["rest"]
+        headers = self._state.bare_headers(self._state.request_id(scope))
+        try:
+            allowed = [r for r in self._state.routes_of(scope) if any(fnmatchcase(path, p.strip("/")) for p in r.unguarded)]
+            if not allowed:
+                text = (
+                    f"Weir does not guard /v1/{path[:100]}, so it does not pass it on. "
+                    "An operator can list it under `unguarded:` of a route to pass it uninspected."
+                )
+                raise Refusal(404, text, "not_guarded")
+            await self._pass(allowed[0].name, allowed[0].provider, path, scope, receive, send)
+        except Refusal as problem:
+            await respond(send, problem.status, problem.body, headers)
+        except UpstreamError as problem:
+            await respond(send, problem.status, error(str(problem), "upstream_error", None, problem.code), headers)
+
+    async def _pass(self, route: str, provider: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        snapshot = self._state.snapshot
+        metrics.not_inspected.labels(route, "unguarded path").inc()
+        body = await read_body(receive, snapshot.config.limits.body_bytes)
+        sent = dict(scope["headers"]).get(b"content-type", b"application/json").decode("latin-1")
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        call = Call(path + query, body, {"content-type": sent, **pass_on(scope)}, scope["method"])
+        response = await snapshot.providers[provider].open(call)
+        kind = dict(response.headers).get("content-type", "application/octet-stream")
+        own = [(b"x-weir-route", route.encode()), (b"x-weir-action", b"not-inspected")]
+        await respond(send, response.status, await response.read(), [*own, *kept(response)], kind)

@@ -1,0 +1,455 @@
+"""POST /v1/chat/completions. Read `ChatCompletions.__call__` from top to bottom: it is the life of a request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope
+from starlette.types import Send as AsgiSend
+
+from proxy import metrics
+from proxy.guard import CONTEXT
+from proxy.policy.load import Policy
+from proxy.server.answers import Headers, Refusal, annotation, error, filter_results, prompt_blocked, refusal, respond
+from proxy.server.relay import relay
+from proxy.server.state import Matched, Snapshot, State
+from proxy.stream.channel import Channel
+from proxy.stream.guard import StreamGuard, tokens_within
+from proxy.text.redact import Placeholders, redact
+from proxy.types import Action, Failure, Outcome, Segment, Verdict
+from proxy.upstream import Call, Response, UpstreamError
+from proxy.wire.chat import BadBody, ChunkReader, Field, Media, choice_parts, decode, encode, read_request
+from proxy.wire.parts import Json, Part, Path, put
+
+_PASS_ON = frozenset(
+    "openai-organization openai-project openai-beta idempotency-key traceparent tracestate user-agent".split()
+)
+_KEEP_BACK = frozenset(
+    "connection keep-alive transfer-encoding content-length content-encoding server date set-cookie te trailer upgrade".split()
+)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way, and what has been decided of it."""
+
+    id: str
+    started: float
+    snapshot: Snapshot
+    matched: Matched
+    body: dict[str, Any] = field(repr=False)
+    action: Action = Action.PASS
+    outcomes: list[Outcome] = field(default_factory=list)
+    skipped: list[Failure] = field(default_factory=list)
+    placeholders: Placeholders = field(default_factory=Placeholders)
+    context: str = field(default="", repr=False)
+
+    @property
+    def policy(self) -> Policy:
+        return self.matched.policy
+
+    @property
+    def headers(self) -> Headers:
+        return [
+            (b"x-weir-request-id", self.id.encode()),
+            (b"x-weir-route", self.matched.route.name.encode()),
+            (b"x-weir-policy", self.policy.ref.encode()),
+            (b"x-weir-action", str(self.action).encode()),
+        ]
+
+    def record(self, verdict: Verdict, direction: str) -> None:
+        route = self.matched.route.name
+        for outcome in verdict.outcomes:
+            self.outcomes.append(outcome)
+            metrics.verdicts.labels(route, direction, outcome.rule, str(outcome.action), str(outcome.enforced).lower()).inc()
+        for failure in verdict.not_inspected:
+            self.skip(failure)
+
+    def skip(self, failure: Failure) -> None:
+        self.skipped.append(failure)
+        metrics.not_inspected.labels(self.matched.route.name, failure.reason[:60]).inc()
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The prompt may not go on."""
+
+    verdict: Verdict
+    path: Path
+
+
+class ChatCompletions:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: AsgiSend) -> None:
+        started = time.perf_counter()
+        state = self._state
+        request_id = state.request_id(scope)
+        exchange: Exchange | None = None
+        status = 500
+        try:
+            raw = await read_body(receive, state.snapshot.config.limits.body_bytes)
+            body = parse(raw)
+            matched = state.match(scope, body.get("model"))
+            exchange = Exchange(request_id, started, state.snapshot, matched, body)
+            fields, media = read_request(body)
+            blocked = await self._inspect_prompt(exchange, fields, media)
+            metrics.guard_seconds.labels(matched.route.name, "prompt").observe(time.perf_counter() - started)
+            if blocked is not None:
+                status = await self._refuse(exchange, blocked, send)
+            else:
+                status = await self._forward(exchange, scope, receive, send)
+        except BadBody as problem:
+            status = await self._error(send, exchange, request_id, Refusal(400, str(problem), "invalid_body", problem.param))
+        except Refusal as problem:
+            status = await self._error(send, exchange, request_id, problem)
+        except UpstreamError as problem:
+            refused = Refusal(problem.status, str(problem), problem.code, kind="upstream_error")
+            status = await self._error(send, exchange, request_id, refused)
+        finally:
+            state.finished(request_id, exchange, status, time.perf_counter() - started)
+
+    # -- the prompt
+
+    async def _inspect_prompt(self, exchange: Exchange, fields: list[Field], media: list[Media]) -> Blocked | None:
+        """Judges every text of the request, writes the redactions into its body."""
+        policy, guard = exchange.policy, exchange.snapshot.guard
+        over = self._over_limit(exchange, fields)
+        if over is not None:
+            return over
+        blocked = self._media(exchange, media)
+        if blocked is not None:
+            return blocked
+        segments = conversation(fields)
+        exchange.context = "".join(s.text for s in segments if s.role in ("user", "tool"))[-CONTEXT:]
+        found = await asyncio.gather(
+            *(guard.judge(policy, s, prose=f.prose) for s, f in zip(segments, fields, strict=True))
+        )  # fmt: skip
+        worst: Blocked | None = None
+        for one, verdict in zip(fields, found, strict=True):
+            exchange.record(verdict, "prompt")
+            exchange.action = max(exchange.action, verdict.action)
+            if verdict.action is Action.BLOCK and (worst is None or worst.verdict.unavailable):
+                worst = Blocked(verdict, one.path)
+        if worst is not None:
+            return worst
+        for one, verdict in zip(fields, found, strict=True):
+            if verdict.redactions:
+                put(exchange.body, one.path, self._redacted(exchange, one, verdict))
+        return None
+
+    @staticmethod
+    def _redacted(exchange: Exchange, one: Field, verdict: Verdict) -> str:
+        if one.kind != "json":
+            return redact(one.text, verdict.redactions, exchange.placeholders)
+        rules = exchange.snapshot.guard.text_rules(exchange.policy, "prompt", one.role)
+        channel = Channel(rules, exchange.placeholders, kind="json", asks_model=False)
+        channel.feed(one.text)
+        channel.finish()
+        return channel.render(0, one.text)
+
+    @staticmethod
+    def _over_limit(exchange: Exchange, fields: list[Field]) -> Blocked | None:
+        policy = exchange.policy
+        total = sum(len(f.text) for f in fields)
+        if total <= policy.limit_chars:
+            return None
+        if policy.limit_over == "block":
+            raise Refusal(
+                413,
+                f"The prompt has {total} characters; the policy '{policy.name}' allows {policy.limit_chars}. Please shorten it.",
+                "prompt_too_long",
+                "messages",
+            )
+        exchange.skip(Failure("safeguard", "over the policy's limit"))
+        spare = policy.limit_chars
+        for index, one in enumerate(fields):
+            if one.prose and len(one.text) > spare:
+                fields[index] = one._replace(prose=False)  # patterns still read all of it
+            spare = max(0, spare - len(one.text))
+        return None
+
+    @staticmethod
+    def _media(exchange: Exchange, media: list[Media]) -> Blocked | None:
+        """Weir reads text. What is not text is the policy's decision, and visible."""
+        if not media:
+            return None
+        for item in media:
+            exchange.skip(Failure("media", item.kind))
+        if exchange.policy.media == "pass":
+            return None
+        action = Action.BLOCK if exchange.policy.media == "block" else Action.FLAG
+        outcome = Outcome("media", action, True, "media", 1.0, None, (), "policy")
+        exchange.record(Verdict(action, (outcome,)), "prompt")
+        exchange.action = max(exchange.action, action)
+        return Blocked(Verdict(action, (outcome,)), media[0].path) if action is Action.BLOCK else None
+
+    async def _refuse(self, exchange: Exchange, blocked: Blocked, send: AsgiSend) -> int:
+        policy, verdict, body = exchange.policy, blocked.verdict, exchange.body
+        exchange.action = Action.BLOCK
+        outcome = verdict.blocking
+        if outcome is None:
+            message = "The guardrail could not judge the prompt. Please try again later."
+            text = error(message, "server_error", None, "guardrail_unavailable")
+            await respond(send, 503, text, exchange.headers)
+            return 503
+        if policy.on_block == "refuse":
+            usage = bool((body.get("stream_options") or {}).get("include_usage"))
+            kind, text = refusal(body["model"], policy.refusal, bool(body.get("stream")), usage, choices_of(body))
+            await respond(send, 200, text, exchange.headers, kind)
+            return 200
+        await respond(send, 400, prompt_blocked(policy, outcome, exchange.outcomes, blocked.path), exchange.headers)
+        return 400
+
+    # -- the provider, and its answer
+
+    async def _forward(self, exchange: Exchange, scope: Scope, receive: Receive, send: AsgiSend) -> int:
+        route = exchange.matched.route
+        body = {**exchange.body, "model": route.model} if route.model else exchange.body
+        headers = {"content-type": "application/json", **pass_on(scope)}
+        gone = asyncio.ensure_future(disconnected(receive))
+        opening = asyncio.ensure_future(exchange.matched.provider.open(Call("chat/completions", encode(body), headers)))
+        response: Response | None = None
+        try:
+            await asyncio.wait({gone, opening}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                return 499
+            response = opening.result()
+            gone.add_done_callback(lambda _: response.close())
+            streamed = "text/event-stream" in dict(response.headers).get("content-type", "")
+            if streamed and response.status == 200:
+                return await self._stream(exchange, response, gone, send)
+            return await self._whole(exchange, response, send)
+        finally:
+            gone.cancel()
+            if not opening.done():
+                opening.cancel()
+            if response is not None:
+                response.close()
+
+    async def _stream(self, exchange: Exchange, response: Response, gone: asyncio.Future[None], send: AsgiSend) -> int:
+        body, policy, judge = exchange.body, exchange.policy, exchange.snapshot.guard
+        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        guard = StreamGuard(
+            ChunkReader(choices_of(body), usage),
+            judge.text_rules(policy),
+            exchange.placeholders,
+            policy.streaming,
+            policy.follow_limit,
+            exchange.context,
+            prompt_tokens=len(exchange.context) // 4,
+            annotate=annotation if exchange.matched.route.annotations == "azure" else None,
+        )
+        kind = (b"content-type", b"text/event-stream; charset=utf-8")
+        start = [kind, (b"cache-control", b"no-cache"), *exchange.headers, *kept(response, skip="content-type cache-control")]
+        await send({"type": "http.response.start", "status": 200, "headers": start})
+        first = True
+
+        async def write(data: bytes) -> None:
+            nonlocal first
+            if first:
+                first = False
+                waited = time.perf_counter() - exchange.started
+                metrics.first_text_seconds.labels(exchange.matched.route.name).observe(waited)
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+
+        async def verdict(segment: Segment) -> Verdict:
+            return await judge.judge(policy, segment, patterns=False)
+
+        metrics.streams.inc()
+        try:
+            await relay(guard, response, verdict, write)
+        finally:
+            metrics.streams.dec()
+            for one in guard.all_verdicts():
+                exchange.record(one, "completion")
+            if guard.leaked:
+                metrics.leaked_chars.labels(exchange.matched.route.name).inc(guard.leaked)
+        if gone.done():
+            return 499
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return 200
+
+    async def _whole(self, exchange: Exchange, response: Response, send: AsgiSend) -> int:
+        raw = await response.read()
+        kind = dict(response.headers).get("content-type", "application/json")
+        if response.status != 200:
+            await respond(send, response.status, provider_error(raw, response.status), [*exchange.headers, *kept(response)])
+            return response.status
+        try:
+            answer = decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise UpstreamError("The provider's answer is not JSON.", 502, "upstream_error") from problem
+        if not isinstance(answer, dict):
+            raise UpstreamError("The provider's answer is not a JSON object.", 502, "upstream_error")
+        began = time.perf_counter()
+        changed = await self._inspect_answer(exchange, answer)
+        metrics.guard_seconds.labels(exchange.matched.route.name, "completion").observe(time.perf_counter() - began)
+        if changed is None:
+            text = error("The guardrail could not judge the answer. Please try again later.", "server_error", None,
+                         "guardrail_unavailable")  # fmt: skip
+            await respond(send, 503, text, exchange.headers)
+            return 503
+        await respond(send, 200, encode(answer) if changed else raw, [*exchange.headers, *kept(response)], kind)
+        return 200
+
+    async def _inspect_answer(self, exchange: Exchange, answer: dict[str, Any]) -> bool | None:
+        """Edits the answer as a stream of the same text would have been edited. True if anything changed, None if it could
+        not be judged."""
+        changed = False
+        azure = exchange.matched.route.annotations == "azure"
+        for position, choice in enumerate(answer.get("choices") or []):
+            if not isinstance(choice, dict):
+                raise UpstreamError("The provider's answer has a choice that is not an object.", 502, "upstream_error")
+            parts = choice_parts(choice, position, "message", ("choices", position))
+            parts.sort(key=lambda part: "reasoning" not in str(part.channel))  # reasoning streams first
+            outcome = await self._inspect_choice(exchange, answer, parts)
+            if outcome is None:
+                continue
+            changed = True
+            if isinstance(outcome, Verdict):
+                if outcome.unavailable:
+                    return None
+                choice["finish_reason"] = "content_filter"
+                if azure:
+                    choice["content_filter_results"] = annotation(outcome)
+        if azure:
+            prompt = {"prompt_index": 0, "content_filter_results": filter_results(exchange.outcomes)}
+            answer["prompt_filter_results"] = [prompt]
+            changed = True
+        return changed
+
+    async def _inspect_choice(self, exchange: Exchange, answer: Json, parts: list[Part]) -> Verdict | bool | None:
+        """The verdict that blocks the choice, True if it was edited, None if it passes as it is."""
+        policy, judge = exchange.policy, exchange.snapshot.guard
+        rules = judge.text_rules(policy)
+        changed = False
+        blocked: Verdict | None = None
+        for part in parts:
+            channel = Channel(rules, exchange.placeholders.child(), policy.streaming, policy.follow_limit, part.kind,
+                              asks_model=part.prose)  # fmt: skip
+            if blocked is None:
+                pieces = [*channel.feed(part.text), *channel.finish()]
+                found = await asyncio.gather(
+                    *(
+                        judge.judge(
+                            policy,
+                            Segment(p.text, "assistant", "completion", context=exchange.context, lead=p.lead),
+                            patterns=False,
+                        )
+                        for p in pieces
+                    )
+                )
+                for piece, verdict in zip(pieces, found, strict=True):
+                    channel.resolved(piece.number, verdict)
+                blocked = channel.blocked_by
+                for one in channel.verdicts:
+                    exchange.record(one, "completion")
+            if channel.edited or blocked is not None:
+                changed = True
+                write_part(answer, part, channel, channel.frontier if blocked is not None else len(part.text))
+        return blocked if blocked is not None else (changed or None)
+
+    async def _error(self, send: AsgiSend, exchange: Exchange | None, request_id: str, problem: Refusal) -> int:
+        headers = exchange.headers if exchange else self._state.bare_headers(request_id)
+        await respond(send, problem.status, problem.body, [*headers, *problem.headers])
+        return problem.status
+
+
+# -- small parts
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole request body. Raises Refusal 413 when it is over `limit` bytes."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(499, "The client went away.", "client_closed_request")
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise Refusal(413, f"The request body is larger than {limit} bytes.", "request_too_large")
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    try:
+        body = decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise BadBody(f"The request body is not valid JSON: {problem}") from problem
+    except RecursionError as problem:
+        raise BadBody("The request body is nested too deeply.") from problem
+    if not isinstance(body, dict):
+        raise BadBody("The request body must be a JSON object.")
+    return body
+
+
+def conversation(fields: list[Field]) -> list[Segment]:
+    """Each text with the end of what was said before it."""
+    segments = []
+    before = ""
+    for one in fields:
+        role = "document" if one.role == "tool" else one.role
+        segments.append(Segment(one.text, role, "prompt", one.path, context=before[-CONTEXT:]))
+        if one.prose and one.role != "system":
+            before = (before + "\n" + one.text)[-CONTEXT:] if before else one.text[-CONTEXT:]
+    return segments
+
+
+def choices_of(body: dict[str, Any]) -> int:
+    count = body.get("n")
+    return count if isinstance(count, int) and 1 <= count <= 128 else 1
+
+
+def pass_on(scope: Scope) -> dict[str, str]:
+    found = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1")
+        if key in _PASS_ON or (key == "authorization" and not scope.get("weir.key")):
+            found[key] = value.decode("latin-1")
+    return found
+
+
+def kept(response: Response, skip: str = "content-type") -> Headers:
+    dropped = {*_KEEP_BACK, *skip.split()}
+    return [
+        (k.encode("latin-1"), v.encode("latin-1"))
+        for k, v in response.headers
+        if k not in dropped and not k.startswith("x-weir-")
+    ]
+
+
+def provider_error(raw: bytes, status: int) -> bytes:
+    """The provider's error as it came when it has OpenAI's shape, wrapped when it has not."""
+    try:
+        body = decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = None
+    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+        return raw
+    return error(f"The provider answered with status {status}.", "upstream_error", None, "upstream_error")
+
+
+def write_part(answer: Json, part: Part, channel: Channel, end: int) -> None:
+    text = part.text[:end]
+    if part.path is not None:
+        put(answer, part.path, channel.render(0, text))
+    if part.logprobs is not None:
+        from_edits = [(a, b) for a, b, _ in channel.edits(0, len(text))]
+        holder: Any = answer
+        for key in part.logprobs[:-1]:
+            holder = holder[key]
+        holder[part.logprobs[-1]] = tokens_within(holder[part.logprobs[-1]], 0, len(text), from_edits)

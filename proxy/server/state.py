@@ -1,0 +1,196 @@
+"""What a process holds: the current snapshot, the providers, and the matching of requests to routes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.types import Scope
+
+from proxy import metrics
+from proxy.config import Config, KeyEntry, OpenAIProvider, Route, load_config
+from proxy.guard import Guard
+from proxy.load import load_guard
+from proxy.model.queue import ScoringQueue
+from proxy.policy.load import Policy
+from proxy.server.answers import Headers, Refusal
+from proxy.upstream import Provider
+from proxy.upstream.demo import Demo
+from proxy.upstream.openai import OpenAI
+from proxy.yamlfile import FileError
+
+if TYPE_CHECKING:
+    from proxy.server.chat import Exchange
+
+log = logging.getLogger("weir")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that a reload replaces, at once."""
+
+    config: Config
+    guard: Guard
+    providers: Mapping[str, Provider]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    route: Route
+    policy: Policy
+    provider: Provider
+
+
+@dataclass(slots=True)
+class State:
+    config_path: Path | None
+    snapshot: Snapshot
+    queue: ScoringQueue | None
+    reload_error: str = ""
+    _retired: list[Provider] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, config_path: Path | None, queue: ScoringQueue | None) -> State:
+        """Raises FileError with every problem of the configuration and its policies."""
+        config = load_config(config_path)
+        return cls(config_path, Snapshot(config, load_guard(config, queue), providers(config)), queue)
+
+    # -- reload: parse, validate, load, swap one reference
+
+    def reload(self) -> bool:
+        """A file that does not load leaves the running snapshot alone and says so."""
+        try:
+            config = load_config(self.config_path)
+            guard = load_guard(config, self.queue)
+            fresh = providers(config, self.snapshot)
+        except (FileError, OSError) as problem:
+            self.reload_error = str(problem)
+            metrics.reloads.labels("refused").inc()
+            log.error("reload refused, the running policies stay", extra={"fields": {"problem": str(problem)}})
+            return False
+        old, self.snapshot = self.snapshot, Snapshot(config, guard, fresh)
+        self._retired += [p for n, p in old.providers.items() if fresh.get(n) is not p]
+        self.reload_error = ""
+        metrics.reloads.labels("done").inc()
+        log.info("reloaded", extra={"fields": {"policies": [p.ref for p in guard.policies.values()]}})
+        return True
+
+    async def close(self) -> None:
+        for provider in (*self._retired, *self.snapshot.providers.values()):
+            await provider.close()
+        if self.queue is not None:
+            self.queue.close()
+
+    # -- matching
+
+    def request_id(self, scope: Scope) -> str:
+        return uuid.uuid4().hex
+
+    def match(self, scope: Scope, model: Any) -> Matched:
+        """Route by the base_url's name if it has one, else by the model. Raises Refusal."""
+        snapshot = self.snapshot
+        key = self.caller(scope)
+        named = scope.get("path_params", {}).get("route")
+        if named is not None:
+            route = next((r for r in snapshot.config.routes if r.name == named), None)
+            missing = f"There is no route '{named}' here."
+        else:
+            wanted = model if isinstance(model, str) else ""
+            route = next((r for r in snapshot.config.routes if fnmatchcase(wanted, r.match.model)), None)
+            missing = f"No route here serves the model '{wanted[:100]}'."
+        if route is None:
+            raise Refusal(404, missing, "model_not_found", "model")
+        if key is not None and key.routes is not None and route.name not in key.routes:
+            raise Refusal(403, f"Your key may not use the route '{route.name}'.", "route_not_allowed")
+        return Matched(route, snapshot.guard.policies[route.policy], snapshot.providers[route.provider])
+
+    def caller(self, scope: Scope) -> KeyEntry | None:
+        """The key that the caller showed; None where no keys are configured. Raises Refusal 401."""
+        keys = self.snapshot.config.keys
+        if not keys:
+            return None
+        shown = dict(scope["headers"]).get(b"authorization", b"").removeprefix(b"Bearer ").strip()
+        digest = hashlib.sha256(shown).hexdigest()
+        for key in keys:
+            if hmac.compare_digest(digest, key.sha256.lower()):
+                scope["weir.key"] = key.name
+                return key
+        raise Refusal(401, "Incorrect API key provided.", "invalid_api_key")
+
+    def routes_of(self, scope: Scope) -> list[Route]:
+        key = self.caller(scope)
+        named = scope.get("path_params", {}).get("route")
+        return [
+            r
+            for r in self.snapshot.config.routes
+            if (named is None or r.name == named) and (key is None or key.routes is None or r.name in key.routes)
+        ]
+
+    @staticmethod
+    def bare_headers(request_id: str) -> Headers:
+        return [(b"x-weir-request-id", request_id.encode())]
+
+    # -- the record
+
+    def finished(self, request_id: str, exchange: Exchange | None, status: int, seconds: float) -> None:
+        route = exchange.matched.route.name if exchange else "-"
+        action = str(exchange.action) if exchange else "-"
+        metrics.requests.labels(route, str(status), action).inc()
+        if not log.isEnabledFor(logging.INFO):
+            return
+        fields: dict[str, Any] = {"id": request_id, "route": route, "status": status, "action": action, "ms": round(seconds * 1e3, 2)}
+        if exchange is not None:
+            fields["policy"] = exchange.policy.ref
+            if exchange.outcomes:
+                fields["outcomes"] = [
+                    {"rule": o.rule, "action": str(o.action), "enforced": o.enforced, "score": round(o.score, 4), "by": o.decided_by}
+                    for o in exchange.outcomes
+                ]
+            if exchange.skipped:
+                fields["not_inspected"] = [f"{f.detector}: {f.reason}" for f in exchange.skipped]
+        log.info("request", extra={"fields": fields})
+
+
+def providers(config: Config, before: Snapshot | None = None) -> dict[str, Provider]:
+    """One client a provider; those whose settings did not change keep theirs, and its connections."""
+    found: dict[str, Provider] = {}
+    for name, settings in config.providers.items():
+        if before is not None and before.config.providers.get(name) == settings and name in before.providers:
+            found[name] = before.providers[name]
+        elif isinstance(settings, OpenAIProvider):
+            found[name] = OpenAI(settings)
+        elif settings.type == "demo":
+            found[name] = Demo()
+    return found
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line. What goes in are names, numbers and hashes; text of people never does."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {})
+        body = {"time": round(record.created, 3), "level": record.levelname.lower(), "message": record.getMessage(), **fields}
+        if record.exc_info and record.exc_info[0] is not None:
+            body["exception"] = record.exc_info[0].__name__
+        return msgspec.json.encode(body).decode()
+
+
+async def watch(state: State, stop: asyncio.Event) -> None:
+    """Reloads when the config or a policy file changes. Folders are watched, since editors and Kubernetes swap files."""
+    from watchfiles import awatch  # its import starts a thread pool that `check` and `lint` have no use for
+
+    folders = {state.snapshot.config.policy_folder}
+    if state.config_path is not None:
+        folders.add(state.config_path.resolve().parent)
+    async for changes in awatch(*[f for f in folders if f.is_dir()], stop_event=stop, debounce=200, step=50):
+        if any(path.endswith((".yaml", ".yml")) or "..data" in path for _, path in changes):
+            await asyncio.to_thread(state.reload)
