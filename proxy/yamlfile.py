@@ -107,7 +107,7 @@ def _syntax_problem(name: str, text: str, error: yaml.MarkedYAMLError) -> Proble
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser under YAML 1.2's core rules for plain words."""
 
-    yaml_implicit_resolvers: typing.ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -318,6 +318,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     return f'unknown {kind} "{_short(name)}"{hint or ("; known: " + ", ".join(known) if known else "")}'
 
 
-def _short(text: Any) -> str:
-    text = str(text)
+def _short(value: Any) -> str:
+    text = str(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
