@@ -1,0 +1,273 @@
+"""The `weir` command. Exit 0: fine. 1: the answer is no (blocked, a test failed). 2: wrong usage or a broken file."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from proxy import __version__, builtin
+from proxy.config import Config, load_config
+from proxy.detect.scanner import Scanner
+from proxy.evaluate.report import evaluate, read_rows, write_scores
+from proxy.guard import Guard
+from proxy.model.artefact import Artefact, ModelError
+from proxy.model.classifier import Classifier
+from proxy.model.queue import ScoringQueue
+from proxy.policy.cases import run_examples
+from proxy.policy.lint import lint
+from proxy.policy.load import Policy, load_policy
+from proxy.types import Action, Direction, Segment, Verdict
+from proxy.yamlfile import FileError
+
+_ROLES: dict[str, tuple[str, Direction]] = {
+    "user": ("user", "prompt"),
+    "assistant": ("assistant", "completion"),
+    "document": ("document", "prompt"),
+}
+
+
+class _Command(click.Group):
+    """Broken files and models end with exit code 2 and their own words, never with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (FileError, ModelError) as problem:
+            click.echo(str(problem), err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="weir")
+def main() -> None:
+    """A guardrail proxy for OpenAI-compatible APIs: it reads prompts and streamed answers, and passes, redacts or blocks."""
+
+
+def model_folder(config: Config) -> Path:
+    name = config.safeguard.model
+    return builtin.MODEL if name == "builtin" else Path(name)
+
+
+def load_queue(config: Config) -> ScoringQueue:
+    settings = config.safeguard
+    return ScoringQueue(Classifier.load(model_folder(config), settings.threads), settings.workers)
+
+
+# -- serve
+
+
+@main.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Default: the built-in one, with a demo provider.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8080, show_default=True)
+@click.option("--workers", default=1, show_default=True, help="Processes that share the port.")
+@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), show_default=True)
+def serve(config_path: Path | None, host: str, port: int, workers: int, log_level: str) -> None:
+    """Run the proxy."""
+    import uvicorn  # only this command needs a server
+
+    config = load_config(config_path)
+    if not config.keys and not _is_loopback(host):
+        raise click.UsageError(f"without `keys:` in the config Weir listens on loopback only, not on {host}; add a key first")
+    os.environ["WEIR_CONFIG"] = str(config_path or "")
+    os.environ["WEIR_LOG_LEVEL"] = log_level
+    os.environ["WEIR_WELCOME"] = f"{host}:{port}"
+    uvicorn.run(
+        "proxy.server.factory:create", factory=True, host=host, port=port, workers=workers, log_level="warning",
+        access_log=False, loop="uvloop", http="httptools", ws="none", server_header=False, date_header=False,
+        timeout_graceful_shutdown=20,
+    )  # fmt: skip
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# -- check
+
+
+def find_policy(name: str, config: Config) -> Path:
+    """NAME of the config's folder, or a file."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    return config.policy_path(name)
+
+
+def open_guard(path: Path, queue: ScoringQueue) -> tuple[Guard, Policy]:
+    policy = load_policy(path, queue.classifier.artefact)
+    scanner = Scanner({p.id: p for r in policy.rules for p in r.patterns}.values())
+    return Guard({policy.name: policy}, scanner, queue, 60.0), policy
+
+
+@main.command()
+@click.argument("text", required=False, default="-")
+@click.option("--policy", default="default", show_default=True, help="A policy's name, or a file.")
+@click.option("--role", type=click.Choice(list(_ROLES)), default="user", show_default=True)
+@click.option("--config", "config_path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def check(ctx: click.Context, text: str, policy: str, role: str, config_path: Path | None, as_json: bool) -> None:
+    """What would become of TEXT (or standard input), and why."""
+    text = sys.stdin.read() if text == "-" else text
+    config = load_config(config_path)
+    queue = load_queue(config)
+    guard, found = open_guard(find_policy(policy, config), queue)
+    role_name, direction = _ROLES[role]
+    segment = Segment(text, role_name, direction)
+
+    async def both() -> tuple[Verdict, dict[str, float]]:
+        verdict = await guard.judge(found, segment)
+        scores, _ = await guard.scores(segment)
+        return verdict, dict(scores or {})
+
+    verdict, scores = asyncio.run(both())
+    queue.close()
+    click.echo(json.dumps(_as_json(found, verdict, scores), indent=2) if as_json else _as_text(found, verdict, scores))
+    ctx.exit(1 if verdict.action is Action.BLOCK else 0)
+
+
+def _as_json(policy: Policy, verdict: Verdict, scores: dict[str, float]) -> dict[str, Any]:
+    return {
+        "action": str(verdict.action),
+        "policy": policy.ref,
+        "outcomes": [
+            {
+                "rule": o.rule, "action": str(o.action), "enforced": o.enforced, "label": o.label, "score": round(o.score, 4),
+                "threshold": o.threshold, "spans": [list(s) for s in o.spans], "decided_by": o.decided_by,
+            }
+            for o in verdict.outcomes
+        ],
+        "redactions": [{"span": list(span), "label": label} for span, label in verdict.redactions],
+        "not_inspected": [f"{f.detector}: {f.reason}" for f in verdict.not_inspected],
+        "scores": {k: round(v, 4) for k, v in scores.items()},
+    }  # fmt: skip
+
+
+def _as_text(policy: Policy, verdict: Verdict, scores: dict[str, float]) -> str:
+    lines = [f"{verdict.action}   ({policy.ref})"]
+    for o in verdict.outcomes:
+        why = f"{o.score:.3f} >= {o.threshold:.3f}" if o.threshold is not None else ", ".join(f"{a}-{b}" for a, b in o.spans)
+        lines.append(f"  {o.rule}: {o.action}{'' if o.enforced else ' (monitor)'} by {o.decided_by}: {why}")
+    lines += (f"  not inspected: {f.detector}: {f.reason}" for f in verdict.not_inspected)
+    top = sorted(scores.items(), key=lambda kv: -kv[1])
+    return "\n".join([*lines, "  scores: " + "  ".join(f"{k} {v:.3f}" for k, v in top)])
+
+
+# -- policy
+
+
+@main.group()
+def policy() -> None:
+    """Work with policy files."""
+
+
+@policy.command("lint")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--config", "config_path", type=click.Path(path_type=Path))
+def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
+    """Check files: errors and warnings, each with file and line."""
+    artefact = Artefact.load(model_folder(load_config(config_path)))
+    failed = False
+    for file in files:
+        problems = lint(file, artefact)
+        failed = failed or any(not p.warning for p in problems)
+        for problem in problems:
+            click.echo(str(problem))
+        if not problems:
+            click.echo(f"{file}: fine")
+    if failed:
+        click.get_current_context().exit(2)
+
+
+@policy.command("test")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--config", "config_path", type=click.Path(path_type=Path))
+def policy_test(files: tuple[Path, ...], config_path: Path | None) -> None:
+    """Run the files' own examples on the model."""
+    queue = load_queue(load_config(config_path))
+    failed = 0
+    for file in files:
+        guard, found = open_guard(file, queue)
+        results = asyncio.run(run_examples(found, guard.judge))
+        wrong = [r for r in results if not r.passed]
+        failed += len(wrong)
+        click.echo(f"{file}: {len(results) - len(wrong)} of {len(results)} examples hold")
+        for result in wrong:
+            click.echo(f"  {result.explain()}")
+    queue.close()
+    if failed:
+        click.get_current_context().exit(1)
+
+
+# -- eval, model
+
+
+@main.command("eval")
+@click.option("--data", multiple=True, required=True, type=click.Path(path_type=Path), help="JSON lines, .gz too; may be repeated.")
+@click.option("--policy", "policy_name", default=None, help="Take thresholds from this policy's rules.")
+@click.option("--scores", "scores_path", type=click.Path(path_type=Path), help="Write each row's scores here.")
+@click.option("--config", "config_path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+def evaluate_command(
+    data: tuple[Path, ...], policy_name: str | None, scores_path: Path | None, config_path: Path | None, as_json: bool
+) -> None:
+    """Measure the model on labelled data."""
+    config = load_config(config_path)
+    rows = read_rows(data)
+    classifier = Classifier.load(model_folder(config), threads=os.cpu_count() or 1)
+    thresholds = {name: classifier.artefact.threshold(name, 0.005) for name in classifier.artefact.labels}
+    if policy_name:
+        found = load_policy(find_policy(policy_name, config), classifier.artefact)
+        thresholds |= {r.category: r.threshold("any") for r in found.rules if r.category}
+    scores: list[dict[str, float]] = []
+    with click.progressbar(range(0, len(rows), 64), label="judging", file=sys.stderr) as steps:
+        for at in steps:
+            scores += classifier.score([(r["text"], "") for r in rows[at : at + 64]])
+    if scores_path:
+        write_scores(scores_path, rows, scores)
+    report = evaluate(rows, scores, thresholds)
+    click.echo(json.dumps(report.json(), indent=2) if as_json else report.table())
+
+
+@main.group()
+def model() -> None:
+    """Work with classifiers."""
+
+
+@model.command("info")
+@click.option("--config", "config_path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True)
+def model_info(config_path: Path | None, as_json: bool) -> None:
+    """The model in use: hash, labels, calibration."""
+    artefact = Artefact.load(model_folder(load_config(config_path)))
+    if as_json:
+        click.echo(json.dumps(artefact.manifest, indent=2))
+        return
+    size = (artefact.folder / "model.onnx").stat().st_size / 1e6
+    click.echo(f"{artefact.name}\n  folder     {artefact.folder}\n  sha256     {artefact.sha256}\n  size       {size:.1f} MB, {artefact.precision}")
+    click.echo(f"  tokens     {artefact.max_tokens}\n  thresholds by false-positive rate on ordinary text:")
+    click.echo("    " + f"{'category':14}" + "".join(f"{rate:>10.2%}" for rate in (0.01, 0.005, 0.001)))
+    for name in artefact.labels:
+        click.echo("    " + f"{name:14}" + "".join(f"{artefact.threshold(name, rate):10.3f}" for rate in (0.01, 0.005, 0.001)))
+
+
+def configure_log(level: str) -> None:
+    from proxy.server.state import JsonFormatter  # the other commands have no log
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("weir")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(level.upper())

@@ -1,0 +1,91 @@
+"""A model folder: `model.onnx`, `tokenizer.json`, and `manifest.json` that says what they are.
+
+Thresholds belong to the artefact, not to the model: quantisation moves probabilities, so the int8 file has its own table.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy.types import CATEGORIES
+
+
+class ModelError(Exception):
+    """A model that cannot be used: what, where, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    folder: Path
+    name: str
+    labels: tuple[str, ...]
+    max_tokens: int
+    precision: str
+    sha256: str  # of model.onnx
+    scale: tuple[float, ...]  # calibrated probability = sigmoid(scale * logit + shift), a label each
+    shift: tuple[float, ...]
+    table: dict[str, dict[str, list[tuple[float, float]]]]  # category -> role -> (false-positive rate, threshold), rising rates
+    manifest: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Artefact:
+        """Raises ModelError."""
+        path = folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"{folder} has no manifest.json; is it a folder made by `weir model export`?") from None
+        except ValueError as error:
+            raise ModelError(f"{path} is not JSON: {error}") from error
+        try:
+            labels = tuple(manifest["labels"])
+            unknown = [label for label in labels if label not in CATEGORIES]
+            if unknown:
+                raise ModelError(f"{path}: unknown label {unknown[0]!r}; Weir knows {', '.join(CATEGORIES)}")
+            _verify(folder, manifest["sha256"])
+            calibration = manifest["calibration"]
+            table = {
+                category: {role: sorted((float(k), float(v)) for k, v in rates.items()) for role, rates in roles.items()}
+                for category, roles in calibration["thresholds"].items()
+            }
+            scale = tuple(float(calibration["platt"][label][0]) for label in labels)
+            shift = tuple(float(calibration["platt"][label][1]) for label in labels)
+            return cls(
+                folder, manifest["name"], labels, int(manifest["max_tokens"]), manifest["precision"],
+                manifest["sha256"]["model.onnx"], scale, shift, table, manifest,
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise ModelError(f"{path}: {type(error).__name__} at {error}; the manifest is incomplete, export the model again") from error
+
+    def threshold(self, category: str, fpr: float, role: str = "any") -> float:
+        """The probability above which at most `fpr` of ordinary texts lie; between the table's rates by their logarithm,
+        beyond them the nearest. A category that the model does not have is never reached."""
+        roles = self.table.get(category)
+        if not roles:
+            return 1.1
+        points = roles.get(role) or roles["any"]
+        rates = [rate for rate, _ in points]
+        at = bisect.bisect_left(rates, fpr)
+        if at == 0:
+            return points[0][1]
+        if at == len(points):
+            return points[-1][1]
+        (low, high_threshold), (high, low_threshold) = points[at - 1], points[at]
+        part = (math.log(fpr) - math.log(low)) / (math.log(high) - math.log(low))
+        return high_threshold + part * (low_threshold - high_threshold)
+
+
+def _verify(folder: Path, digests: dict[str, str]) -> None:
+    for name, expected in digests.items():
+        try:
+            actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            raise ModelError(f"{folder / name} is missing; export the model again") from None
+        if actual != expected:
+            raise ModelError(f"{folder / name} is not the file that the manifest names (sha256 {actual[:12]}…, expected {expected[:12]}…)")

@@ -1,0 +1,88 @@
+"""Texts in, a calibrated probability per category out. `tokenizers`, onnxruntime and numpy; nothing else at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from proxy.model.artefact import Artefact, ModelError
+
+CONTEXT_TOKENS = 48
+OVERLAP = 32  # tokens that two windows of a long text share
+BATCH = 8  # windows a run: on a CPU a larger batch is no cheaper a text, and padding costs in full
+
+
+class Classifier:
+    """Thread-safe: one session, its own threads."""
+
+    def __init__(self, artefact: Artefact, threads: int = 1, provider: str = "CPUExecutionProvider") -> None:
+        try:
+            import onnxruntime as ort  # an extra: a Weir of patterns alone runs without it
+        except ImportError:
+            raise ModelError(
+                "onnxruntime is not installed: pip install 'weir[cpu]', or 'weir[gpu]' on a machine with CUDA"
+            ) from None
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self.artefact = artefact
+        self._session = ort.InferenceSession(str(artefact.folder / "model.onnx"), options, providers=[provider])
+        if self._session.get_providers()[0] != provider:
+            raise ModelError(f"asked for {provider}, onnxruntime gave {self._session.get_providers()[0]}; see `weir doctor`")
+        self._inputs = {i.name for i in self._session.get_inputs()}
+        self._tokenizer = Tokenizer.from_file(str(artefact.folder / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._cls, self._sep = (self._tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]"))
+        self._scale = np.array(artefact.scale, dtype=np.float32)
+        self._shift = np.array(artefact.shift, dtype=np.float32)
+
+    @classmethod
+    def load(cls, folder: Path, threads: int = 1) -> Classifier:
+        return cls(Artefact.load(folder), threads)
+
+    def score(self, items: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
+        """For each (text, context): the probability of each category. A long text is the maximum over its windows."""
+        windows: list[tuple[int, list[int], list[int]]] = []
+        for number, (text, context) in enumerate(items):
+            windows += ((number, ids, types) for ids, types in self._windows(text, context))
+        logits = np.full((len(items), len(self.artefact.labels)), -np.inf, dtype=np.float32)
+        windows.sort(key=lambda w: len(w[1]))
+        for at in range(0, len(windows), BATCH):
+            batch = windows[at : at + BATCH]
+            for (number, _, _), row in zip(batch, self._run([(ids, types) for _, ids, types in batch]), strict=True):
+                np.maximum(logits[number], row, out=logits[number])
+        probabilities = 1 / (1 + np.exp(-(logits * self._scale + self._shift)))
+        return [dict(zip(self.artefact.labels, map(float, row), strict=True)) for row in probabilities]
+
+    def _windows(self, text: str, context: str) -> list[tuple[list[int], list[int]]]:
+        """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
+        body = self._tokenizer.encode(text, add_special_tokens=False).ids
+        before = self._tokenizer.encode(context, add_special_tokens=False).ids[-CONTEXT_TOKENS:] if context else []
+        head = [self._cls, *before, self._sep] if before else [self._cls]
+        room = self.artefact.max_tokens - len(head) - 1
+        found = []
+        for start in range(0, max(1, len(body) - OVERLAP), room - OVERLAP):
+            piece = body[start : start + room]
+            found.append(([*head, *piece, self._sep], [0] * len(head) + [1 if before else 0] * (len(piece) + 1)))
+        return found
+
+    def _run(self, batch: list[tuple[list[int], list[int]]]) -> Any:
+        width = max(len(ids) for ids, _ in batch)
+        ids = np.zeros((len(batch), width), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        types = np.zeros_like(ids)
+        for row, (tokens, kinds) in enumerate(batch):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+            types[row, : len(tokens)] = kinds
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        return self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]

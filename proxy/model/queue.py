@@ -1,0 +1,118 @@
+"""One batching queue per model per process. Inference happens on its threads, never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from proxy.model.classifier import BATCH, Classifier
+
+Item = tuple[str, str]  # (text, context)
+Found = dict[str, float]
+
+
+class QueueFull(Exception):
+    """More texts wait than the process can ever answer in time."""
+
+
+@dataclass(slots=True)
+class _Job:
+    item: Item = field(repr=False)
+    key: bytes
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Found]
+
+
+class ScoringQueue:
+    """Scores texts, and remembers: what was read once under this model is not read again."""
+
+    def __init__(self, classifier: Classifier, workers: int = 1, depth: int = 2048, remember: int = 20_000) -> None:
+        self.classifier = classifier
+        self.cache_hits = self.cache_misses = 0
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._limit, self._remember = depth, remember
+        self._known: OrderedDict[bytes, Found] = OrderedDict()
+        self._running: dict[bytes, asyncio.Future[Found]] = {}
+        self._threads = [threading.Thread(target=self._work, name=f"weir-classifier-{i}", daemon=True) for i in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def depth(self) -> int:
+        return self._jobs.qsize()
+
+    async def score_many(self, items: Sequence[Item]) -> list[Found]:
+        """Raises QueueFull."""
+        return list(await asyncio.gather(*(self.score(*item) for item in items))) if len(items) != 1 else [await self.score(*items[0])]
+
+    async def score(self, text: str, context: str = "") -> Found:
+        key = self._key(text, context)
+        known = self._known.get(key)
+        if known is not None:
+            self._known.move_to_end(key)
+            self.cache_hits += 1
+            return known
+        running = self._running.get(key)
+        loop = asyncio.get_running_loop()
+        if running is None or running.get_loop() is not loop:
+            if self.depth >= self._limit:
+                raise QueueFull
+            self.cache_misses += 1
+            running = loop.create_future()
+            self._running[key] = running
+            self._jobs.put(_Job((text, context), key, loop, running))
+        return await asyncio.shield(running)  # a caller that goes away must not take the others' answer along
+
+    def _key(self, text: str, context: str) -> bytes:
+        digest = blake2b(digest_size=16, key=self.classifier.artefact.sha256[:32].encode())
+        digest.update(len(context).to_bytes(4, "big"))
+        digest.update(context.encode("utf-8", "surrogatepass"))
+        digest.update(text.encode("utf-8", "surrogatepass"))
+        return digest.digest()
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch = [job]
+            stop = False
+            while len(batch) < BATCH and not self._jobs.empty():
+                more = self._jobs.get()
+                if more is None:
+                    stop = True
+                    break
+                batch.append(more)
+            try:
+                found: list[Found] | Exception = self.classifier.score([j.item for j in batch])
+            except Exception as error:  # whatever the runtime throws belongs to the callers, not to this thread
+                found = error
+            for index, one in enumerate(batch):
+                result = found if isinstance(found, Exception) else found[index]
+                try:
+                    one.loop.call_soon_threadsafe(self._deliver, one, result)
+                except RuntimeError:
+                    continue  # its loop is closed: nobody is waiting
+            if stop:
+                return
+
+    def _deliver(self, job: _Job, result: Found | Exception) -> None:
+        self._running.pop(job.key, None)
+        if isinstance(result, Exception):
+            if not job.answer.done():
+                job.answer.set_exception(result)
+                job.answer.exception()  # read once, so that nobody waiting is not a warning
+            return
+        self._known[job.key] = result
+        if len(self._known) > self._remember:
+            self._known.popitem(last=False)
+        if not job.answer.done():
+            job.answer.set_result(result)

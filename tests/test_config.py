@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from proxy import builtin
+from proxy.config import Config, OpenAIProvider, is_loopback, load_config
+from proxy.yamlfile import FileError
+
+DIGEST = hashlib.sha256(b"token").hexdigest()
+ROUTE = "routes: [{name: r, provider: demo, policy: default}]\n"
+HEAD = "version: 1\nproviders:\n  demo: {type: demo}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with `policies/`, as `config/` and `policies/` stand side by side."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "policies").mkdir()
+    for name in ("default", "support"):
+        (tmp_path / "policies" / f"{name}.yaml").write_text("version: 1\nrules: []\n")
+    return tmp_path
+
+
+def config(home: Path, text: str) -> Config:
+    path = home / "config" / "weir.yaml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def wrong(home: Path, text: str) -> list[str]:
+    with pytest.raises(FileError) as caught:
+        config(home, text)
+    return [f"{p.line}: {p.message}" for p in caught.value.problems]
+
+
+def test_the_built_in_config_runs_as_it_is() -> None:
+    found = load_config(None)
+    assert found.policy_folder == builtin.POLICIES
+    assert found.policy_path("default").is_file()
+    assert found.model_folder == builtin.MODEL
+    assert found.is_open
+    assert [r.name for r in found.routes] == ["default"]
+    assert found.limits.body_bytes == 32 * 1024 * 1024
+
+
+def test_the_built_in_config_in_site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site-packages" / "proxy" / "builtin"
+    for folder in ("config", "policies"):
+        shutil.copytree(builtin.FOLDER / folder, package / folder)
+    monkeypatch.setattr(builtin, "CONFIG", package / "config" / "weir.yaml")
+    assert load_config().policy_path("default") == package / "policies" / "default.yaml"
+
+
+def test_the_commented_examples_are_valid_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = builtin.CONFIG.read_text()
+    live = [line.replace("# ", "", 1) if _is_yaml(line) else line for line in text.splitlines()]
+    shutil.copytree(builtin.POLICIES, tmp_path / "policies")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    found = config(_with_config(tmp_path), "\n".join(live))
+    assert set(found.providers) == {"demo", "openai", "local"}
+    assert [r.name for r in found.routes] == ["support", "code", "default"]
+    assert [k.name for k in found.keys] == ["team-a"]
+
+
+def _is_yaml(line: str) -> bool:
+    inner = line.strip().removeprefix("#").strip()
+    return line.strip().startswith("#") and (inner.startswith(("-", "openai:", "local:", "keys:", "type:", "base_url:", "api_key:", "timeouts:")))
+
+
+def _with_config(folder: Path) -> Path:
+    (folder / "config").mkdir()
+    return folder
+
+
+def test_everything_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "secret-value")
+    found = config(
+        home,
+        f"""
+version: 1
+listen: {{host: 0.0.0.0, port: 80}}
+providers:
+  openai: {{type: openai, base_url: "http://h:1/v1", api_key: "${{KEY}}", timeouts: {{connect: 500ms, idle: 2m, total: 30}}}}
+  claude: {{type: litellm, model: anthropic/x}}
+  demo: {{type: demo}}
+detectors:
+  safeguard: {{type: onnx, model: ., threads: 4, workers: 2, timeout: 3s}}
+  judge: {{type: judge, base_url: "http://localhost:8000/v1", model: m, reasoning_effort: low, timeout: 10s}}
+routes:
+  - {{name: support, match: {{model: "support-*"}}, provider: openai, model: gpt-5-mini, policy: support, fallbacks: [demo]}}
+  - {{name: all, provider: demo, policy: default, annotations: azure, unguarded: [/v1/files]}}
+keys:
+  - {{name: team-a, sha256: {DIGEST.upper()}, routes: [support], requests_per_minute: 600}}
+audit: {{url: "sqlite:///weir.db", text: never, retain: 30d}}
+limits: {{body_bytes: 1MiB}}
+""",
+    )
+    openai = found.providers["openai"]
+    assert isinstance(openai, OpenAIProvider)
+    assert (openai.api_key, openai.timeouts.connect, openai.timeouts.idle, openai.timeouts.total) == ("secret-value", 0.5, 120, 30)
+    assert "secret-value" not in repr(found)
+    assert (found.safeguard.threads, found.safeguard.timeout) == (4, 3)
+    assert found.model_folder == home / "config" / "."
+    assert found.keys[0].sha256 == DIGEST
+    assert found.limits.body_bytes == 1024 * 1024
+    assert not found.is_open
+
+
+def test_another_folder_of_policies(home: Path) -> None:
+    (home / "config" / "mine").mkdir()
+    (home / "config" / "mine" / "default.yaml").write_text("")
+    found = config(home, HEAD + ROUTE + "policies: mine\n")
+    assert found.policy_path("default") == home / "config" / "mine" / "default.yaml"
+
+
+def test_a_relative_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "config" / "weir.yaml").write_text(HEAD + ROUTE)
+    monkeypatch.chdir(home / "config")
+    assert load_config(Path("weir.yaml")).policy_path("default") == home / "policies" / "default.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        (HEAD, ['1: "routes" is missing']),
+        (HEAD + "routes: []", ['4: "routes": List should have at least 1 item after validation, not 0']),
+        (HEAD + ROUTE.replace("policy: default", "policy: suport"), ['4: unknown policy "suport" (did you mean "support"?)']),
+        (HEAD + ROUTE.replace("r: demo", "r: deno"), ['4: unknown provider "deno" (did you mean "demo"?)']),
+        (HEAD + ROUTE.replace("provider", "provder"), ['4: "provider" is missing', '4: unknown key "provder" (did you mean "provider"?)']),
+        (HEAD + ROUTE + "detectors:\n  safeguard: {type: onxx}", ['6: unknown value "onxx" for "type" (did you mean "onnx"?)']),
+        (HEAD + ROUTE + "detectors:\n  safeguard: {type: onnx, modle: x}", ['6: unknown key "modle" (did you mean "model"?)']),
+        (HEAD + ROUTE + "detectors:\n  safeguard: {model: x}", ['6: "type" is missing']),
+        (HEAD + ROUTE + "detectors:\n  a: {type: onnx}\n  b: {type: onnx}", ["7: a second detector of type onnx is not available in this version of Weir"]),
+        (HEAD + ROUTE + "detectors:\n  a: {type: onnx, model: nowhere}", ['6: there is no such model folder; name one, or write "builtin"']),
+        (HEAD + ROUTE + "limits: {body_bytes: lots}", ['5: a size is a number of bytes or a text such as "32MiB"']),
+        (HEAD + "  p: {type: openai, timeouts: {idle: soon}}\n" + ROUTE, ['4: a duration is a number of seconds or a text such as "10s", "500ms" or "2m"']),
+        (HEAD + "  p: {type: openai, base_url: example.org}\n" + ROUTE, ['4: a base_url begins with "http://" or "https://"']),
+        (HEAD + ROUTE + "keys: [{name: a, sha256: abc}]", ['5: "sha256" is the SHA-256 of the token: 64 hexadecimal digits']),
+        (HEAD + ROUTE + f"keys:\n  - {{name: a, sha256: {DIGEST}, routes: [q, r]}}", ['6: unknown route "q"; known: r']),
+        (HEAD + ROUTE + "listen: {host: 0.0.0.0}", ['5: without "keys" the proxy is open to everybody: listen on 127.0.0.1, or list keys']),
+        (HEAD + ROUTE.replace("name: r", "name: a/b"), ["4: a name has letters, digits, '.', '-' and '_' only, and begins with a letter or a digit"]),
+        (HEAD + ROUTE.replace("name: r", "name: v1"), ['4: a route cannot be called "v1": /v1/… are the paths without a route']),
+        (HEAD + ROUTE.replace("policy: default", "policy: ../etc"), ["4: a name has letters, digits, '.', '-' and '_' only, and begins with a letter or a digit"]),
+        (HEAD + ROUTE.replace("default}", "default, shadow: x}"), ['4: "shadow" is not available in this version of Weir']),
+        (HEAD + ROUTE.replace("default}", "default, unguarded: [files]}"), ['4: a path in "unguarded" begins with "/v1/"']),
+        (HEAD.replace("1", "2", 1) + ROUTE, ['1: wrong value for "version"; must be 1']),
+    ],
+)  # fmt: skip
+def test_wrong(home: Path, text: str, problems: list[str]) -> None:
+    assert wrong(home, text) == problems
+
+
+def test_names_that_stand_twice(home: Path) -> None:
+    key = f"  - {{name: a, sha256: {DIGEST}}}\n"
+    route = "  - {name: r, provider: demo, policy: default}\n"
+    assert wrong(home, HEAD + "routes:\n" + route * 2 + "keys:\n" + key * 2) == [
+        '6: duplicate route name "r"',
+        '9: duplicate key name "a"',
+        "9: the same key stands here twice",
+    ]
+
+
+@pytest.mark.parametrize("place", ["provider: claude", "provider: demo, fallbacks: [claude]"])
+def test_litellm_is_said_to_be_missing(home: Path, place: str) -> None:
+    text = HEAD + "  claude: {type: litellm, model: x}\n" + ROUTE.replace("provider: demo", place)
+    (message,) = wrong(home, text)
+    assert message.startswith('5: provider "claude" needs the litellm extra; not available in this version of Weir')
+
+
+def test_a_key_from_an_empty_variable_is_refused_and_never_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HEAD + '  openai: {type: openai, api_key: "${WEIR_TEST_KEY}"}\n' + ROUTE
+    monkeypatch.delenv("WEIR_TEST_KEY", raising=False)
+    assert wrong(home, text) == ["4: the environment variable WEIR_TEST_KEY is not set; set it, or write ${WEIR_TEST_KEY:-default}"]
+    monkeypatch.setenv("WEIR_TEST_KEY", "")
+    assert '"api_key" is empty' in wrong(home, text)[0]
+    monkeypatch.setenv("WEIR_TEST_KEY", "hunter2\n")
+    assert "hunter2" not in wrong(home, text)[0]
+
+
+def test_loopback() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LocalHost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.1", "localhost.example.org", "")))
