@@ -68,7 +68,9 @@ def test_the_commented_examples_are_valid_too(tmp_path: Path, monkeypatch: pytes
 
 def _is_yaml(line: str) -> bool:
     inner = line.strip().removeprefix("#").strip()
-    return line.strip().startswith("#") and (inner.startswith(("-", "openai:", "local:", "keys:", "type:", "base_url:", "api_key:", "timeouts:")))
+    return line.strip().startswith("#") and (
+        inner.startswith(("-", "openai:", "local:", "keys:", "type:", "base_url:", "api_key:", "timeouts:"))
+    )
 
 
 def _with_config(folder: Path) -> Path:
@@ -101,7 +103,12 @@ limits: {{body_bytes: 1MiB}}
     )
     openai = found.providers["openai"]
     assert isinstance(openai, OpenAIProvider)
-    assert (openai.api_key, openai.timeouts.connect, openai.timeouts.idle, openai.timeouts.total) == ("secret-value", 0.5, 120, 30)
+    assert (openai.api_key, openai.timeouts.connect, openai.timeouts.idle, openai.timeouts.total) == (
+        "secret-value",
+        0.5,
+        120,
+        30,
+    )
     assert "secret-value" not in repr(found)
     assert (found.safeguard.threads, found.safeguard.timeout) == (4, 3)
     assert found.model_folder == home / "config" / "."
@@ -174,7 +181,9 @@ def test_litellm_is_said_to_be_missing(home: Path, place: str) -> None:
 def test_a_key_from_an_empty_variable_is_refused_and_never_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = HEAD + '  openai: {type: openai, api_key: "${WEIR_TEST_KEY}"}\n' + ROUTE
     monkeypatch.delenv("WEIR_TEST_KEY", raising=False)
-    assert wrong(home, text) == ["4: the environment variable WEIR_TEST_KEY is not set; set it, or write ${WEIR_TEST_KEY:-default}"]
+    assert wrong(home, text) == [
+        "4: the environment variable WEIR_TEST_KEY is not set; set it, or write ${WEIR_TEST_KEY:-default}"
+    ]
     monkeypatch.setenv("WEIR_TEST_KEY", "")
     assert '"api_key" is empty' in wrong(home, text)[0]
     monkeypatch.setenv("WEIR_TEST_KEY", "hunter2\n")

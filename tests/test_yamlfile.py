@@ -122,7 +122,7 @@ class Zoo(_Part):
 
 class Farm(_Part):
     zoo: Zoo | None = None
-    animals: dict[str, "Animal"] = {}
+    animals: dict[str, Animal] = {}
 
 
 class Animal(_Part):
@@ -173,7 +173,11 @@ def test_any_text_is_data_or_a_file_error(text: str) -> None:
         assert error.problems
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text("abc:- #'\n", max_size=8), lambda s: st.lists(s, max_size=4)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text("abc:- #'\n", max_size=8), lambda s: st.lists(s, max_size=4)
+    )
+)
 def test_what_json_writes_is_read_back(value: object) -> None:
     import json
 

@@ -1,44 +1,71 @@
-"""A policy's examples are its tests."""
+"""A policy's own examples: run through a judge, with a readable account of what differs."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from proxy.policy.load import Policy
-from proxy.policy.schema import Example
-from proxy.types import Direction, Segment, Verdict
+from proxy.policy.load import Example, Policy
+from proxy.types import Action, Outcome, Segment, Verdict
 
-Judge = Callable[[Policy, Segment], Awaitable[Verdict]]
+Judge = Callable[[Policy, Segment], Verdict | Awaitable[Verdict]]
 
 
-@dataclass(frozen=True, slots=True)
-class CaseResult:
-    number: int
+class CaseResult(NamedTuple):
+    """`difference` says what was expected and what came instead; empty if the example passed."""
+
     example: Example
     verdict: Verdict
+    difference: str
 
     @property
     def passed(self) -> bool:
-        expect = self.example.expect
-        rules = {o.rule for o in self.verdict.outcomes}
-        return str(self.verdict.action) == expect.action and (expect.rule is None or expect.rule in rules)
+        return not self.difference
 
     def explain(self) -> str:
-        expect = self.example.expect
-        wanted = expect.action + (f" by {expect.rule}" if expect.rule else "")
-        got = ", ".join(f"{o.rule} ({o.action}, {o.score:.3f})" for o in self.verdict.outcomes) or "no rule"
-        return f"example {self.number}: expected {wanted}, got {self.verdict.action} from {got}"
+        return self.difference
 
 
 async def run_examples(policy: Policy, judge: Judge) -> list[CaseResult]:
+    """One result an example, in the order of the file. `judge(policy, segment)` may be a coroutine function."""
     results = []
-    for number, example in enumerate(policy.examples, 1):
-        results.append(CaseResult(number, example, await judge(policy, _segment(example))))
+    for example in policy.examples:
+        found = judge(policy, example.segment)
+        verdict = await found if inspect.isawaitable(found) else found
+        results.append(CaseResult(example, verdict, _difference(policy, example, verdict)))
     return results
 
 
-def _segment(example: Example) -> Segment:
-    direction: Direction = "completion" if example.completion is not None else "prompt"
-    role = "document" if example.document is not None else "assistant" if example.completion is not None else "user"
-    return Segment(example.prompt or example.completion or example.document or "", role, direction)
+def _difference(policy: Policy, example: Example, verdict: Verdict) -> str:
+    """The texts stay out of it: the line says which one it was."""
+    if verdict.action is example.action and not verdict.unavailable and example.rule in (None, *_deciders(verdict)):
+        return ""
+    kind = "document" if example.segment.role == "document" else example.segment.direction
+    wanted = f"{example.action} by {example.rule}" if example.rule else str(example.action)
+    lines = [
+        f"{policy.source or policy.name}:{example.line}: {kind} example",
+        f"  expected  {wanted}",
+        f"  got       {_account(verdict)}",
+    ]
+    return "\n".join(lines + [f"            {_said(outcome)}" for outcome in verdict.outcomes])
+
+
+def _deciders(verdict: Verdict) -> list[str]:
+    """The rules behind the action; where nothing was done, the rules that monitor and saw something."""
+    if verdict.action is Action.PASS:
+        return [o.rule for o in verdict.outcomes]
+    return [o.rule for o in verdict.outcomes if o.enforced and o.action is verdict.action]
+
+
+def _account(verdict: Verdict) -> str:
+    if verdict.unavailable:
+        return "block, because the text could not be judged: " + ", ".join(f.reason for f in verdict.not_inspected)
+    by = _deciders(verdict) if verdict.action is not Action.PASS else []
+    return f"{verdict.action} by {', '.join(by)}" if by else str(verdict.action)
+
+
+def _said(outcome: Outcome) -> str:
+    threshold = f", threshold {outcome.threshold:.3f}" if outcome.threshold is not None else ""
+    mode = "" if outcome.enforced else " (monitored)"
+    return f"{outcome.rule}: {outcome.action}{mode}, score {outcome.score:.3f}{threshold}"

@@ -59,7 +59,7 @@ def decide(
 
 def _by_score(rule: Rule, segment: Segment, scores: Mapping[str, float] | None) -> Outcome | None:
     score = scores.get(rule.category) if scores is not None else None
-    threshold = rule.thresholds[segment.role]
+    threshold = rule.threshold(segment.role)
     if score is None or score < threshold:
         return None
     # The classifier judges a text as a whole; it has no span of its own.

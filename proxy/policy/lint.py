@@ -1,42 +1,96 @@
-"""What is wrong with a policy file, and what is only unwise."""
+"""What is wrong with a policy file, and what is probably not meant."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from proxy.policy.load import Calibration, load_policy
-from proxy.policy.schema import PolicyFile
-from proxy.yamlfile import FileError, Problem, load, validate
+from proxy import yamlfile
+from proxy.policy.load import Calibration, Example, Policy, Rule, load_policy
+from proxy.policy.schema import PolicyFile, RuleFile
+from proxy.types import Action
+from proxy.yamlfile import FileError, Loc, Problem
+
+_LOOSE_FPR = 0.02
+_LOOSE_THRESHOLD = 0.2
+_SHORT_KEYWORD = 3
+
+Warned = tuple[Loc, str]
 
 
 def lint(path: Path, calibration: Calibration | None) -> list[Problem]:
-    """Errors, and if there are none, warnings."""
+    """Errors if the file cannot be used, else warnings (`Problem.warning`), by line. Empty: nothing to say."""
     try:
-        load_policy(path, calibration)
+        policy = load_policy(path, calibration)
     except FileError as error:
         return error.problems
-    loaded = load(path)
-    file = validate(PolicyFile, loaded)
-    found: list[Problem] = []
+    data, positions = yamlfile.load(path)
+    file = yamlfile.validate(PolicyFile, data, positions)
+    found = [positions.problem(at, message, warning=True) for at, message in _warnings(policy, file, path)]
+    return sorted(found, key=lambda p: p.line)
 
-    def warn(where: tuple[str | int, ...], message: str) -> None:
-        found.append(Problem(loaded.name, loaded.line(where), message, True))
 
-    if file.name != path.stem:
-        warn(("name",), f'the policy is named "{file.name}", its file {path.name}; routes name the file')
+def _warnings(policy: Policy, file: PolicyFile, path: Path) -> Iterator[Warned]:
+    if policy.name != path.stem:
+        yield ("name",), f'the name is "{policy.name}", but routes find this file as "{path.stem}"'
     if not file.rules:
-        warn((), "no rules: everything passes")
-    if file.rules and not file.examples:
-        warn((), "no examples: `weir policy test` has nothing to run")
-    for index, rule in enumerate(file.rules):
-        detect = rule.detect
-        if detect.category and (detect.threshold or 1) < 0.1:
-            warn(("rules", index, "detect", "threshold"), f'a threshold of {detect.threshold} for "{detect.category}" will flag ordinary text')
-        if detect.category and (detect.fpr or 0) > 0.02:
-            warn(("rules", index, "detect", "fpr"), f"one ordinary text in {round(1 / (detect.fpr or 1))} would be {rule.action}ed")
-        for word in detect.keywords or ():
-            if len(word.strip()) < 3:
-                warn(("rules", index, "detect", "keywords"), "a keyword shorter than three characters will be found everywhere")
-        if rule.action == "redact" and detect.category:
-            warn(("rules", index, "action"), "a category has no exact place: the whole text or piece is redacted")
-    return found
+        yield ("rules",), "no rules: everything passes"
+    if not file.examples:
+        yield (), "no examples: `weir policy test` has nothing to run"
+    for index, (rule, written) in enumerate(zip(policy.rules, file.rules, strict=True)):
+        at: Loc = ("rules", index)
+        yield from _loose(written, at)
+        yield from _never_applies(rule, at)
+        for other in policy.rules:
+            # Of two rules that say the same, the first one stays without a warning.
+            if other is not rule and _covers(other, rule) and not (_covers(rule, other) and policy.rules.index(other) > index):
+                yield at, f'rule "{rule.id}" never matters: "{other.id}" finds the same or more and is at least as strict'
+                break
+        if policy.streaming == "follow" and rule.category and rule.action is Action.REDACT and "completion" in rule.on:
+            yield at, f'in follow mode up to {policy.follow_limit} characters leave before "{rule.id}" can redact them'
+    for index, example in enumerate(policy.examples):
+        yield from _hopeless(policy, example, ("examples", index))
+
+
+def _loose(rule: RuleFile, at: Loc) -> Iterator[Warned]:
+    detect = rule.detect
+    if detect.fpr is not None and detect.fpr > _LOOSE_FPR:
+        yield (*at, "detect", "fpr"), f"a loose fpr: about 1 harmless text in {round(1 / detect.fpr)} is taken for a violation"
+    if detect.threshold is not None and detect.threshold < _LOOSE_THRESHOLD:
+        yield (*at, "detect", "threshold"), f"a loose threshold: most texts that score {detect.threshold} are harmless"
+    for index, word in enumerate(detect.keywords or ()):
+        if len(word.strip()) < _SHORT_KEYWORD:
+            yield (*at, "detect", "keywords", index), "a keyword this short is found by accident"
+
+
+def _never_applies(rule: Rule, at: Loc) -> Iterator[Warned]:
+    if rule.roles is not None and "assistant" not in rule.roles and "completion" in rule.on:
+        what = "never applies" if rule.on == {"completion"} else "does not apply to completions"
+        yield at, f'rule "{rule.id}" {what}: a completion has the role assistant, which "roles" leaves out'
+
+
+def _covers(strong: Rule, weak: Rule) -> bool:
+    """Whether everything that `weak` does is done by `strong` as well."""
+    if not strong.enforced or strong.action < weak.action or not strong.on >= weak.on:
+        return False
+    if strong.roles is not None and (weak.roles is None or not strong.roles >= weak.roles):
+        return False
+    if strong.kind != weak.kind or strong.on_error != weak.on_error:
+        return False
+    if strong.kind == "patterns":
+        return strong.sources >= weak.sources
+    if strong.category != weak.category or (strong.action is not weak.action and weak.action is Action.REDACT):
+        return False
+    return all(strong.thresholds[role] <= threshold for role, threshold in weak.thresholds.items())
+
+
+def _hopeless(policy: Policy, example: Example, at: Loc) -> Iterator[Warned]:
+    rule = next((r for r in policy.rules if r.id == example.rule), None)
+    if rule is None:
+        return
+    segment = example.segment
+    if not rule.concerns(segment.direction, segment.role):
+        what = "completion" if segment.direction == "completion" else f"prompt of the role {segment.role}"
+        yield at, f'this example cannot pass: rule "{rule.id}" does not look at a {what}'
+    elif rule.enforced and rule.action is not example.action:
+        yield at, f'this example cannot pass: rule "{rule.id}" says {rule.action}, not {example.action}'

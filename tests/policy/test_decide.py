@@ -142,7 +142,9 @@ common = {
     "on_error": st.sampled_from([None, "block", "pass"]),
 }
 category_rules = st.builds(category, ids, actions, st.sampled_from(CATEGORIES[:3]), **common)
-pattern_rules = st.builds(lambda i, a, s, **more: patterns(i, a, *s, **more), ids, actions, st.sets(st.sampled_from(SOURCES)), **common)
+pattern_rules = st.builds(
+    lambda i, a, s, **more: patterns(i, a, *s, **more), ids, actions, st.sets(st.sampled_from(SOURCES)), **common
+)
 rules = category_rules | pattern_rules
 rule_lists = st.lists(rules, max_size=6)
 spans = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(lambda pair: Span(min(pair), max(pair)))
