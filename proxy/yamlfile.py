@@ -87,7 +87,7 @@ def read(path: Path, name: str | None = None) -> str:
     """The text of a file. Raises FileError."""
     name = name or str(path)
     try:
-        return path.read_text("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FileError([Problem(name, 1, "the file is not UTF-8 text")]) from None
     except OSError as error:
@@ -208,6 +208,7 @@ _EXPECTED = {
     "int_from_float": "must be a whole number",
     "float_type": "must be a number",
     "finite_number": "must be a finite number",
+    "too_short": "must not be empty",
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "dict_type": "must be a mapping",

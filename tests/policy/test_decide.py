@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from types import MappingProxyType
 
 import pytest
@@ -158,36 +159,40 @@ segments = st.builds(
 )
 
 
-@given(rule_lists, segments, findings, score_maps, failure_lists, st.randoms(), st.sampled_from(["block", "pass"]))
-def test_the_order_of_rules_never_changes_the_action(listed, segment, seen, scores, failures, random, on_error) -> None:  # type: ignore[no-untyped-def]
-    one = decide(policy(*listed, on_error=on_error), segment, seen, scores, failures)
+worlds = st.tuples(segments, findings, score_maps, failure_lists)
+World = tuple[Segment, list[Finding], dict[str, float] | None, tuple[Failure, ...]]
+
+
+@given(rule_lists, worlds, st.randoms(), st.sampled_from(["block", "pass"]))
+def test_the_order_of_rules_never_changes_the_action(listed: list[Rule], world: World, random: Random, on_error: str) -> None:
+    one = decide(policy(*listed, on_error=on_error), *world)
     random.shuffle(listed)
-    two = decide(policy(*listed, on_error=on_error), segment, seen, scores, failures)
+    two = decide(policy(*listed, on_error=on_error), *world)
     assert (one.action, one.unavailable, one.not_inspected) == (two.action, two.unavailable, two.not_inspected)
     assert [span for span, _ in one.redactions] == [span for span, _ in two.redactions]
 
 
-@given(rule_lists, rules, st.integers(0, 6), segments, findings, score_maps, failure_lists)
-def test_one_more_rule_never_makes_it_laxer(listed, more, at, segment, seen, scores, failures) -> None:  # type: ignore[no-untyped-def]
-    before = decide(policy(*listed), segment, seen, scores, failures)
-    after = decide(policy(*listed[:at], more, *listed[at:]), segment, seen, scores, failures)
+@given(rule_lists, rules, st.integers(0, 6), worlds)
+def test_one_more_rule_never_makes_it_laxer(listed: list[Rule], more: Rule, at: int, world: World) -> None:
+    before = decide(policy(*listed), *world)
+    after = decide(policy(*listed[:at], more, *listed[at:]), *world)
     assert after.action >= before.action
     covered = {i for span, _ in after.redactions for i in range(*span)}
     assert covered >= {i for span, _ in before.redactions for i in range(*span)}
 
 
-@given(rule_lists, segments, findings, score_maps, failure_lists)
-def test_monitoring_never_changes_what_happens(listed, segment, seen, scores, failures) -> None:  # type: ignore[no-untyped-def]
-    whole = decide(policy(*listed), segment, seen, scores, failures)
-    enforced = decide(policy(*(r for r in listed if r.enforced)), segment, seen, scores, failures)
+@given(rule_lists, worlds)
+def test_monitoring_never_changes_what_happens(listed: list[Rule], world: World) -> None:
+    whole = decide(policy(*listed), *world)
+    enforced = decide(policy(*(r for r in listed if r.enforced)), *world)
     assert (whole.action, whole.redactions, whole.unavailable) == (enforced.action, enforced.redactions, enforced.unavailable)
 
 
-@given(rule_lists, segments, findings, score_maps, failure_lists)
-def test_redactions_are_sorted_disjoint_and_inside(listed, segment, seen, scores, failures) -> None:  # type: ignore[no-untyped-def]
-    verdict = decide(policy(*listed), segment, seen, scores, failures)
+@given(rule_lists, worlds)
+def test_redactions_are_sorted_disjoint_and_inside(listed: list[Rule], world: World) -> None:
+    verdict = decide(policy(*listed), *world)
     at = 0
     for span, _ in verdict.redactions:
-        assert at <= span.start < span.end <= len(segment.text)
+        assert at <= span.start < span.end <= len(world[0].text)
         at = span.end
     assert verdict.blocking is None or not verdict.unavailable
