@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import functools
 import json
 import logging
 import os
@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from proxy import __version__, builtin
-from proxy.config import Config, load_config
+from proxy import __version__
+from proxy.config import Config, is_loopback, load_config
 from proxy.detect.scanner import Scanner
 from proxy.evaluate.report import evaluate, read_rows, write_scores
 from proxy.guard import Guard
@@ -51,31 +51,29 @@ def main() -> None:
     """A guardrail proxy for OpenAI-compatible APIs: it reads prompts and streamed answers, and passes, redacts or blocks."""
 
 
-def model_folder(config: Config) -> Path:
-    name = config.safeguard.model
-    return builtin.MODEL if name == "builtin" else Path(name)
-
-
 def load_queue(config: Config) -> ScoringQueue:
     settings = config.safeguard
-    return ScoringQueue(Classifier.load(model_folder(config), settings.threads), settings.workers)
+    return ScoringQueue(Classifier.load(config.model_folder, settings.threads), settings.workers)
 
 
 # -- serve
 
 
 @main.command()
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Default: the built-in one, with a demo provider.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8080, show_default=True)
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="Default: the built-in one, with a demo provider."
+)
+@click.option("--host", help="Default: the config's `listen`, else 127.0.0.1.")
+@click.option("--port", type=int, help="Default: the config's `listen`, else 8080.")
 @click.option("--workers", default=1, show_default=True, help="Processes that share the port.")
 @click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), show_default=True)
-def serve(config_path: Path | None, host: str, port: int, workers: int, log_level: str) -> None:
+def serve(config_path: Path | None, host: str | None, port: int | None, workers: int, log_level: str) -> None:
     """Run the proxy."""
     import uvicorn  # only this command needs a server
 
     config = load_config(config_path)
-    if not config.keys and not _is_loopback(host):
+    host, port = host or config.listen.host, port if port is not None else config.listen.port
+    if config.is_open and not is_loopback(host):
         raise click.UsageError(f"without `keys:` in the config Weir listens on loopback only, not on {host}; add a key first")
     os.environ["WEIR_CONFIG"] = str(config_path or "")
     os.environ["WEIR_LOG_LEVEL"] = log_level
@@ -85,13 +83,6 @@ def serve(config_path: Path | None, host: str, port: int, workers: int, log_leve
         access_log=False, loop="uvloop", http="httptools", ws="none", server_header=False, date_header=False,
         timeout_graceful_shutdown=20,
     )  # fmt: skip
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 # -- check
@@ -178,7 +169,7 @@ def policy() -> None:
 @click.option("--config", "config_path", type=click.Path(path_type=Path))
 def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
     """Check files: errors and warnings, each with file and line."""
-    artefact = Artefact.load(model_folder(load_config(config_path)))
+    artefact = Artefact.load(load_config(config_path).model_folder)
     failed = False
     for file in files:
         problems = lint(file, artefact)
@@ -191,6 +182,10 @@ def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
         click.get_current_context().exit(2)
 
 
+async def _judge_example(guard: Guard, found: Policy, text: str, direction: Direction) -> Verdict:
+    return await guard.judge(found, Segment(text, "user" if direction == "prompt" else "assistant", direction))
+
+
 @policy.command("test")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--config", "config_path", type=click.Path(path_type=Path))
@@ -200,12 +195,12 @@ def policy_test(files: tuple[Path, ...], config_path: Path | None) -> None:
     failed = 0
     for file in files:
         guard, found = open_guard(file, queue)
-        results = asyncio.run(run_examples(found, guard.judge))
+        results = asyncio.run(run_examples(found, functools.partial(_judge_example, guard, found)))
         wrong = [r for r in results if not r.passed]
         failed += len(wrong)
         click.echo(f"{file}: {len(results) - len(wrong)} of {len(results)} examples hold")
         for result in wrong:
-            click.echo(f"  {result.explain()}")
+            click.echo(result.difference)
     queue.close()
     if failed:
         click.get_current_context().exit(1)
@@ -215,7 +210,9 @@ def policy_test(files: tuple[Path, ...], config_path: Path | None) -> None:
 
 
 @main.command("eval")
-@click.option("--data", multiple=True, required=True, type=click.Path(path_type=Path), help="JSON lines, .gz too; may be repeated.")
+@click.option(
+    "--data", multiple=True, required=True, type=click.Path(path_type=Path), help="JSON lines, .gz too; may be repeated."
+)
 @click.option("--policy", "policy_name", default=None, help="Take thresholds from this policy's rules.")
 @click.option("--scores", "scores_path", type=click.Path(path_type=Path), help="Write each row's scores here.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path))
@@ -226,11 +223,11 @@ def evaluate_command(
     """Measure the model on labelled data."""
     config = load_config(config_path)
     rows = read_rows(data)
-    classifier = Classifier.load(model_folder(config), threads=os.cpu_count() or 1)
+    classifier = Classifier.load(config.model_folder, threads=os.cpu_count() or 1)
     thresholds = {name: classifier.artefact.threshold(name, 0.005) for name in classifier.artefact.labels}
     if policy_name:
         found = load_policy(find_policy(policy_name, config), classifier.artefact)
-        thresholds |= {r.category: r.threshold("any") for r in found.rules if r.category}
+        thresholds |= {r.category: r.thresholds["user"] for r in found.rules if r.category}
     scores: list[dict[str, float]] = []
     with click.progressbar(range(0, len(rows), 64), label="judging", file=sys.stderr) as steps:
         for at in steps:
@@ -251,12 +248,14 @@ def model() -> None:
 @click.option("--json", "as_json", is_flag=True)
 def model_info(config_path: Path | None, as_json: bool) -> None:
     """The model in use: hash, labels, calibration."""
-    artefact = Artefact.load(model_folder(load_config(config_path)))
+    artefact = Artefact.load(load_config(config_path).model_folder)
     if as_json:
         click.echo(json.dumps(artefact.manifest, indent=2))
         return
     size = (artefact.folder / "model.onnx").stat().st_size / 1e6
-    click.echo(f"{artefact.name}\n  folder     {artefact.folder}\n  sha256     {artefact.sha256}\n  size       {size:.1f} MB, {artefact.precision}")
+    click.echo(
+        f"{artefact.name}\n  folder     {artefact.folder}\n  sha256     {artefact.sha256}\n  size       {size:.1f} MB, {artefact.precision}"
+    )
     click.echo(f"  tokens     {artefact.max_tokens}\n  thresholds by false-positive rate on ordinary text:")
     click.echo("    " + f"{'category':14}" + "".join(f"{rate:>10.2%}" for rate in (0.01, 0.005, 0.001)))
     for name in artefact.labels:

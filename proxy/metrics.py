@@ -11,9 +11,7 @@ requests = Counter("weir_requests", "Requests, by what became of them", ["route"
 verdicts = Counter(
     "weir_verdicts", "Outcomes of rules", ["route", "direction", "rule", "action", "enforced"], registry=registry
 )
-guard_seconds = Histogram(
-    "weir_guard_seconds", "Time to a verdict", ["route", "direction"], buckets=_FAST, registry=registry
-)
+guard_seconds = Histogram("weir_guard_seconds", "Time to a verdict", ["route", "direction"], buckets=_FAST, registry=registry)
 first_text_seconds = Histogram(
     "weir_first_text_seconds", "From the request to the first released token", ["route"], buckets=_FAST, registry=registry
 )

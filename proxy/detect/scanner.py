@@ -180,7 +180,11 @@ class Selection:
             match = self._growing.search(edge + text, len(edge))
             start = match.start() - len(edge) if match else start
         if self._hold_words:
-            start = min(start, len(text) - len(text.split()[-1])) if text and not text[-1].isspace() and text.split() else start
+            start = (
+                min(start, len(text) - len(text.rsplit(maxsplit=1)[-1]))
+                if text and not text[-1].isspace() and text.split()
+                else start
+            )
         return max(0, start)
 
     def _build(self) -> None:

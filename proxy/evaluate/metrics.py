@@ -48,5 +48,9 @@ def recall_at(labels: Array, scores: Array, rate: float) -> float:
 def calibration_error(labels: Array, scores: Array, bins: int = 10) -> float:
     """Expected calibration error over equal-width bins."""
     index = np.minimum((scores * bins).astype(int), bins - 1)
-    parts = [(abs(labels[index == b].mean() - scores[index == b].mean()), (index == b).sum()) for b in range(bins) if (index == b).any()]
+    parts = [
+        (abs(labels[index == b].mean() - scores[index == b].mean()), (index == b).sum())
+        for b in range(bins)
+        if (index == b).any()
+    ]
     return float(sum(gap * count for gap, count in parts) / max(1, len(labels)))

@@ -77,7 +77,9 @@ class Report:
         lines.append(f"{'mean':14} {'':14} {self.mean:7.3f}")
         for kind, found in self.slices.items():
             lines += ["", f"{'by ' + kind:28} {'rows':>6} {'AUPRC':>7} {'flagged benign':>15}"]
-            lines += (f"{n:28} {m['rows']:6.0f} {m['auprc']:7.3f} {m['false_positives']:15.4f}" for n, m in sorted(found.items()))
+            lines += (
+                f"{n:28} {m['rows']:6.0f} {m['auprc']:7.3f} {m['false_positives']:15.4f}" for n, m in sorted(found.items())
+            )
         return "\n".join(lines)
 
 
@@ -101,7 +103,11 @@ def evaluate(rows: Sequence[Row], scores: Sequence[dict[str, float]], thresholds
 
 
 def _pick(rows: Sequence[Row], scores: Sequence[dict[str, float]], name: str) -> tuple[metrics.Array, metrics.Array]:
-    known = [(float(r["labels"][name]), s.get(name, 0.0)) for r, s in zip(rows, scores, strict=True) if r["labels"].get(name) is not None]
+    known = [
+        (float(r["labels"][name]), s.get(name, 0.0))
+        for r, s in zip(rows, scores, strict=True)
+        if r["labels"].get(name) is not None
+    ]
     table = np.array(known, dtype=np.float64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 

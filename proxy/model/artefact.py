@@ -61,7 +61,9 @@ class Artefact:
                 manifest["sha256"]["model.onnx"], scale, shift, table, manifest,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise ModelError(f"{path}: {type(error).__name__} at {error}; the manifest is incomplete, export the model again") from error
+            raise ModelError(
+                f"{path}: {type(error).__name__} at {error}; the manifest is incomplete, export the model again"
+            ) from error
 
     def threshold(self, category: str, fpr: float, role: str = "any") -> float:
         """The probability above which at most `fpr` of ordinary texts lie; between the table's rates by their logarithm,
@@ -88,4 +90,6 @@ def _verify(folder: Path, digests: dict[str, str]) -> None:
         except FileNotFoundError:
             raise ModelError(f"{folder / name} is missing; export the model again") from None
         if actual != expected:
-            raise ModelError(f"{folder / name} is not the file that the manifest names (sha256 {actual[:12]}…, expected {expected[:12]}…)")
+            raise ModelError(
+                f"{folder / name} is not the file that the manifest names (sha256 {actual[:12]}…, expected {expected[:12]}…)"
+            )

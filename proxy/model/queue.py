@@ -48,7 +48,11 @@ class ScoringQueue:
 
     async def score_many(self, items: Sequence[Item]) -> list[Found]:
         """Raises QueueFull."""
-        return list(await asyncio.gather(*(self.score(*item) for item in items))) if len(items) != 1 else [await self.score(*items[0])]
+        return (
+            list(await asyncio.gather(*(self.score(*item) for item in items)))
+            if len(items) != 1
+            else [await self.score(*items[0])]
+        )
 
     async def score(self, text: str, context: str = "") -> Found:
         key = self._key(text, context)

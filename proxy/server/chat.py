@@ -26,10 +26,22 @@ from proxy.wire.chat import BadBody, ChunkReader, Field, Media, choice_parts, de
 from proxy.wire.parts import Json, Part, Path, put
 
 _PASS_ON = frozenset(
-    "openai-organization openai-project openai-beta idempotency-key traceparent tracestate user-agent".split()
+    ["openai-organization", "openai-project", "openai-beta", "idempotency-key", "traceparent", "tracestate", "user-agent"]
 )
 _KEEP_BACK = frozenset(
-    "connection keep-alive transfer-encoding content-length content-encoding server date set-cookie te trailer upgrade".split()
+    [
+        "connection",
+        "keep-alive",
+        "transfer-encoding",
+        "content-length",
+        "content-encoding",
+        "server",
+        "date",
+        "set-cookie",
+        "te",
+        "trailer",
+        "upgrade",
+    ]
 )
 
 

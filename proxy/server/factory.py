@@ -27,7 +27,9 @@ def create() -> Starlette:
 def welcome(where: str, state: State) -> str:
     config = state.snapshot.config
     model = f"{state.queue.classifier.artefact.name} ({state.queue.classifier.artefact.sha256[:8]})" if state.queue else "none"
-    routes = ", ".join(f"{r.match.model} -> {r.provider} under {state.snapshot.guard.policies[r.policy].ref}" for r in config.routes)
+    routes = ", ".join(
+        f"{r.match.model} -> {r.provider} under {state.snapshot.guard.policies[r.policy].ref}" for r in config.routes
+    )
     keys = f"{len(config.keys)} keys" if config.keys else "none configured: open, on loopback only"
     return (
         f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n  try     "

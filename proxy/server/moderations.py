@@ -42,7 +42,7 @@ class Moderations:
             if queue is None:
                 raise Refusal(503, "No model is loaded.", "guardrail_unavailable", kind="server_error")
             artefact = queue.classifier.artefact
-            thresholds = {r.category: r.threshold("user") for r in policy.rules if r.category}
+            thresholds = {r.category: r.thresholds["user"] for r in policy.rules if r.category}
             for name in artefact.labels:
                 thresholds.setdefault(name, artefact.threshold(name, FPR, "user"))
             results = []
@@ -87,4 +87,9 @@ def result(scores: dict[str, float], thresholds: dict[str, float]) -> dict[str, 
         shown[name], flags[name] = shown["self-harm"], flags["self-harm"]
     shown["violence/graphic"], flags["violence/graphic"] = shown["violence"], flags["violence"]
     applied = {name: ["text"] for name in shown}
-    return {"flagged": any(flags.values()), "categories": flags, "category_scores": shown, "category_applied_input_types": applied}
+    return {
+        "flagged": any(flags.values()),
+        "categories": flags,
+        "category_scores": shown,
+        "category_applied_input_types": applied,
+    }

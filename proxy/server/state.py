@@ -147,12 +147,24 @@ class State:
         metrics.requests.labels(route, str(status), action).inc()
         if not log.isEnabledFor(logging.INFO):
             return
-        fields: dict[str, Any] = {"id": request_id, "route": route, "status": status, "action": action, "ms": round(seconds * 1e3, 2)}
+        fields: dict[str, Any] = {
+            "id": request_id,
+            "route": route,
+            "status": status,
+            "action": action,
+            "ms": round(seconds * 1e3, 2),
+        }
         if exchange is not None:
             fields["policy"] = exchange.policy.ref
             if exchange.outcomes:
                 fields["outcomes"] = [
-                    {"rule": o.rule, "action": str(o.action), "enforced": o.enforced, "score": round(o.score, 4), "by": o.decided_by}
+                    {
+                        "rule": o.rule,
+                        "action": str(o.action),
+                        "enforced": o.enforced,
+                        "score": round(o.score, 4),
+                        "by": o.decided_by,
+                    }
                     for o in exchange.outcomes
                 ]
             if exchange.skipped:

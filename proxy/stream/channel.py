@@ -44,7 +44,8 @@ _TOKEN = re.compile(r"[-+.\w]")
 class TextRules(Protocol):
     """What a policy makes of a text, as far as pure functions can tell."""
 
-    asks_model: bool
+    @property
+    def asks_model(self) -> bool: ...
 
     def scan(self, text: str, before: str, final: bool) -> Scan: ...
 

@@ -91,7 +91,11 @@ def classifier_texts(text: str) -> list[str]:
     out = []
     for view in views(text):
         plain = view.text.strip()
-        if len(plain) >= 8 and plain.casefold() != text.strip().casefold() and (view.kind != "folded" or _material(text, plain)):
+        if (
+            len(plain) >= 8
+            and plain.casefold() != text.strip().casefold()
+            and (view.kind != "folded" or _material(text, plain))
+        ):
             out.append(plain)
     return out[:8]
 
@@ -122,7 +126,9 @@ def _folded(text: str) -> View | None:
             starts.append(index)
             ends.append(index + 1)
     _latin(chars)
-    view = _replace(View("folded", "".join(chars), tuple(starts), tuple(ends)), _SPACED, lambda m: re.sub(r"[ .\-_*]", "", m[0]))
+    view = _replace(
+        View("folded", "".join(chars), tuple(starts), tuple(ends)), _SPACED, lambda m: re.sub(r"[ .\-_*]", "", m[0])
+    )
     view = _replace(view, _PERCENT, lambda m: unquote_to_bytes(m[0]).decode("utf-8", "replace"))
     return view if view.text and view.text != text else None
 

@@ -25,7 +25,9 @@ SCRIPTS = {
     "/harmful": "Let me think about your question for a moment. " + _HARM,
     "/long": "The river rises in the hills and winds through meadows and small towns. " * 40 + _HARM,
 }  # fmt: skip
-_DEFAULT = "I am the demo model that comes with Weir. I answer without thinking, so that you can watch the guard work. Try /help."
+_DEFAULT = (
+    "I am the demo model that comes with Weir. I answer without thinking, so that you can watch the guard work. Try /help."
+)
 _TOKEN = re.compile(r"\s*\S{1,6}")
 
 
@@ -37,7 +39,9 @@ class Demo:
 
     async def open(self, call: Call) -> Response:
         if call.path == "models":
-            return _Whole(encode({"object": "list", "data": [{"id": "demo", "object": "model", "created": 0, "owned_by": "weir"}]}))
+            return _Whole(
+                encode({"object": "list", "data": [{"id": "demo", "object": "model", "created": 0, "owned_by": "weir"}]})
+            )
         body = decode(call.body)
         text, tool = answer(body)
         head = {"id": f"chatcmpl-demo{time.time_ns():x}", "created": int(time.time()), "model": body.get("model", "demo")}

@@ -21,13 +21,26 @@ encode = msgspec.json.Encoder().encode
 
 # Strings that are names of settings or identifiers, not somebody's text.
 _OPAQUE_REQUEST = frozenset(
-    "model service_tier reasoning_effort verbosity user safety_identifier prompt_cache_key prompt_cache_retention"
-    " modalities tool_choice function_call".split()
+    [
+        "model",
+        "service_tier",
+        "reasoning_effort",
+        "verbosity",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "modalities",
+        "tool_choice",
+        "function_call",
+    ]
 )
-_ENVELOPE = frozenset("id object created model system_fingerprint service_tier usage choices obfuscation".split())
-_CHOICE = frozenset("index delta message logprobs finish_reason".split())
-_TOKENS = frozenset("type id format role object name status".split())  # keys whose short values are not prose
-_MEDIA = frozenset("image_url input_image image input_audio audio file input_file video_url video".split())
+_ENVELOPE = frozenset(
+    ["id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation"]
+)
+_CHOICE = frozenset(["index", "delta", "message", "logprobs", "finish_reason"])
+_TOKENS = frozenset(["type", "id", "format", "role", "object", "name", "status"])  # keys whose short values are not prose
+_MEDIA = frozenset(["image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url", "video"])
 _STREAMED_TEXT = ("content", "refusal", "reasoning_content", "reasoning")
 
 

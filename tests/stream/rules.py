@@ -32,7 +32,9 @@ class Rules:
 def judge(text: str) -> Verdict:
     """The scripted classifier: a piece with the word "vile" is blocked, one with "secret" is redacted whole."""
     if "vile" in text:
-        return Verdict(Action.BLOCK, (Outcome("vile", Action.BLOCK, True, "VILE", 1.0, 0.5, (Span(0, len(text)),), "classifier"),))
+        return Verdict(
+            Action.BLOCK, (Outcome("vile", Action.BLOCK, True, "VILE", 1.0, 0.5, (Span(0, len(text)),), "classifier"),)
+        )
     if "secret" in text:
         return Verdict(Action.REDACT, redactions=((Span(0, len(text)), "SECRET"),))
     return Verdict()
