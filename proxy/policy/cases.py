@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from proxy.policy.load import Example, Policy
-from proxy.types import Action, Outcome, Segment, Verdict
+from proxy.types import Action, Direction, Outcome, Verdict
 
-Judge = Callable[[Policy, Segment], Verdict | Awaitable[Verdict]]
+Judge = Callable[[str, Direction], Verdict | Awaitable[Verdict]]
 
 
 class CaseResult(NamedTuple):
@@ -23,15 +23,12 @@ class CaseResult(NamedTuple):
     def passed(self) -> bool:
         return not self.difference
 
-    def explain(self) -> str:
-        return self.difference
-
 
 async def run_examples(policy: Policy, judge: Judge) -> list[CaseResult]:
-    """One result an example, in the order of the file. `judge(policy, segment)` may be a coroutine function."""
+    """One result an example, in the order of the file. `judge(text, direction)` may be a coroutine function."""
     results = []
     for example in policy.examples:
-        found = judge(policy, example.segment)
+        found = judge(example.text, example.direction)
         verdict = await found if inspect.isawaitable(found) else found
         results.append(CaseResult(example, verdict, _difference(policy, example, verdict)))
     return results
@@ -41,10 +38,9 @@ def _difference(policy: Policy, example: Example, verdict: Verdict) -> str:
     """The texts stay out of it: the line says which one it was."""
     if verdict.action is example.action and not verdict.unavailable and example.rule in (None, *_deciders(verdict)):
         return ""
-    kind = "document" if example.segment.role == "document" else example.segment.direction
     wanted = f"{example.action} by {example.rule}" if example.rule else str(example.action)
     lines = [
-        f"{policy.source or policy.name}:{example.line}: {kind} example",
+        f"{policy.source or policy.name}:{example.line}: {example.direction} example",
         f"  expected  {wanted}",
         f"  got       {_account(verdict)}",
     ]

@@ -88,9 +88,8 @@ def _hopeless(policy: Policy, example: Example, at: Loc) -> Iterator[Warned]:
     rule = next((r for r in policy.rules if r.id == example.rule), None)
     if rule is None:
         return
-    segment = example.segment
-    if not rule.concerns(segment.direction, segment.role):
-        what = "completion" if segment.direction == "completion" else f"prompt of the role {segment.role}"
-        yield at, f'this example cannot pass: rule "{rule.id}" does not look at a {what}'
+    role = "user" if example.direction == "prompt" else "assistant"
+    if not rule.concerns(example.direction, role):
+        yield at, f'this example cannot pass: rule "{rule.id}" does not look at a {example.direction} by the {role}'
     elif rule.enforced and rule.action is not example.action:
         yield at, f'this example cannot pass: rule "{rule.id}" says {rule.action}, not {example.action}'

@@ -16,8 +16,8 @@ from proxy import yamlfile
 from proxy.detect.entities import ENTITIES
 from proxy.detect.keywords import keyword_pattern
 from proxy.detect.secrets import SECRETS
-from proxy.policy.schema import DEFAULT_FPR, Detect, ExampleFile, OnError, PolicyFile, RuleFile
-from proxy.types import Action, Direction, Pattern, Segment
+from proxy.policy.schema import DEFAULT_FPR, Detect, OnError, PolicyFile, RuleFile
+from proxy.types import Action, Direction, Pattern
 from proxy.yamlfile import FileError, Loc, Positions, Problem, unknown
 
 # The model is calibrated for three voices; every role speaks with one of them.
@@ -69,7 +69,8 @@ class Rule:
 class Example:
     """A text and the verdict that the policy's author expects. `line` is where it stands in the file."""
 
-    segment: Segment
+    text: str = field(repr=False)
+    direction: Direction = "prompt"
     action: Action = Action.PASS
     rule: str | None = None
     line: int = 1
@@ -228,7 +229,8 @@ class _Compiler:
             if one.expect.rule is not None and one.expect.rule not in ids:
                 self._wrong((*at, "expect", "rule"), unknown("rule", one.expect.rule, ids))
             action = Action[one.expect.action.upper()]
-            yield Example(_segment(one), action, one.expect.rule, self._positions.line(at))
+            direction: Direction = "prompt" if one.prompt is not None else "completion"
+            yield Example(one.prompt or one.completion or "", direction, action, one.expect.rule, self._positions.line(at))
 
 
 def _roles(roles: Iterable[str] | None) -> frozenset[str] | None:
@@ -236,14 +238,6 @@ def _roles(roles: Iterable[str] | None) -> frozenset[str] | None:
     if roles is None:
         return None
     return frozenset(r for role in roles for r in (role, _SAME_ROLE.get(role, role)))
-
-
-def _segment(example: ExampleFile) -> Segment:
-    if example.completion is not None:
-        return Segment(example.completion, "assistant", "completion")
-    if example.document is not None:
-        return Segment(example.document, "document", "prompt")
-    return Segment(example.prompt or "", "user", "prompt")
 
 
 def regex_problem(regex: str) -> str | None:

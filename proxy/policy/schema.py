@@ -106,17 +106,16 @@ class Expect(_Part):
 
 
 class ExampleFile(_Part):
-    """A text and what should become of it. A `document` is what a tool or a search brings into the prompt."""
+    """A text and what should become of it: exactly one of `prompt` (a user's) and `completion`."""
 
     prompt: Text | None = None
     completion: Text | None = None
-    document: Text | None = None
     expect: Expect
 
     @model_validator(mode="after")
     def _one_text(self) -> ExampleFile:
-        if [self.prompt, self.completion, self.document].count(None) != 2:
-            raise ValueError('an example has exactly one of "prompt", "completion" and "document"')
+        if (self.prompt is None) == (self.completion is None):
+            raise ValueError('an example has exactly one of "prompt" and "completion"')
         return self
 
 

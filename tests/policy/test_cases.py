@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from proxy.policy.cases import run_examples
-from proxy.policy.load import Policy, parse_policy
-from proxy.types import Action, Failure, Outcome, Segment, Verdict
+from proxy.policy.load import parse_policy
+from proxy.types import Action, Direction, Failure, Outcome, Verdict
 from tests.policy.scripted import TABLE
 
 POLICY = parse_policy(
@@ -23,8 +23,7 @@ HATE = Outcome("hate", Action.BLOCK, True, "hate", 0.97, 0.95, decided_by="class
 SLURS = Outcome("slurs", Action.FLAG, False, "slurs", 1.0, None)
 
 
-def right(policy: Policy, segment: Segment) -> Verdict:
-    text = segment.text
+def right(text: str, direction: Direction) -> Verdict:
     if text == "bad words":
         return Verdict(Action.BLOCK, (HATE,))
     return Verdict(outcomes=(SLURS,)) if text == "slur" else Verdict()
@@ -33,19 +32,19 @@ def right(policy: Policy, segment: Segment) -> Verdict:
 async def test_examples_that_pass() -> None:
     results = await run_examples(POLICY, right)
     assert [r.passed for r in results] == [True, True, True]
-    assert [r.example.segment.direction for r in results] == ["prompt", "completion", "prompt"]
+    assert [r.example.direction for r in results] == ["prompt", "completion", "prompt"]
 
 
 async def test_the_judge_may_be_a_coroutine() -> None:
-    async def judge(policy: Policy, segment: Segment) -> Verdict:
-        return right(policy, segment)
+    async def judge(text: str, direction: Direction) -> Verdict:
+        return right(text, direction)
 
     assert all(r.passed for r in await run_examples(POLICY, judge))
 
 
 async def test_what_differs_is_said_without_the_text() -> None:
     flagged = Verdict(Action.FLAG, (SLURS, Outcome("hate", Action.FLAG, True, "hate", 0.5, 0.4)))
-    results = await run_examples(POLICY, lambda policy, segment: flagged)
+    results = await run_examples(POLICY, lambda text, direction: flagged)
     assert results[0].difference == (
         "p:6: prompt example\n"
         "  expected  block by hate\n"
@@ -59,11 +58,11 @@ async def test_what_differs_is_said_without_the_text() -> None:
 
 async def test_the_right_action_by_the_wrong_rule_fails() -> None:
     other = Verdict(Action.BLOCK, (Outcome("other", Action.BLOCK, True, "x", 1.0, None),))
-    (first, *_) = await run_examples(POLICY, lambda policy, segment: other)
+    (first, *_) = await run_examples(POLICY, lambda text, direction: other)
     assert "got       block by other" in first.difference
 
 
 async def test_a_block_for_want_of_a_model_is_no_answer() -> None:
     down = Verdict(Action.BLOCK, not_inspected=(Failure("safeguard", "no model is loaded"),), unavailable=True)
-    (first, *_) = await run_examples(POLICY, lambda policy, segment: down)
+    (first, *_) = await run_examples(POLICY, lambda text, direction: down)
     assert "got       block, because the text could not be judged: no model is loaded" in first.difference

@@ -95,5 +95,5 @@ def test_examples_that_cannot_pass(tmp_path: Path) -> None:
     )
     assert said(tmp_path, rules, tail) == [
         '5: this example cannot pass: rule "a" says flag, not block',
-        '6: this example cannot pass: rule "a" does not look at a completion',
+        '6: this example cannot pass: rule "a" does not look at a completion by the assistant',
     ]

@@ -104,12 +104,11 @@ def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_examples_know_their_line() -> None:
     policy = parse(
         "version: 1\nrules: []\nexamples:\n  - prompt: x\n    expect: {action: pass}\n"
-        "  - {completion: y, expect: {action: block}}\n  - {document: z, expect: {action: flag}}\n"
+        "  - {completion: y, expect: {action: block}}\n"
     )
-    assert [(e.segment.role, e.action, e.line) for e in policy.examples] == [
-        ("user", Action.PASS, 4),
-        ("assistant", Action.BLOCK, 6),
-        ("document", Action.FLAG, 7),
+    assert [(e.direction, e.action, e.line) for e in policy.examples] == [
+        ("prompt", Action.PASS, 4),
+        ("completion", Action.BLOCK, 6),
     ]
 
 

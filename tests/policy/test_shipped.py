@@ -10,8 +10,8 @@ from proxy import builtin
 from proxy.detect.scanner import Scanner
 from proxy.policy.cases import run_examples
 from proxy.policy.decide import decide
-from proxy.policy.load import Policy, load_policy
-from proxy.types import CATEGORIES, Action, Segment, Verdict
+from proxy.policy.load import load_policy
+from proxy.types import CATEGORIES, Action, Direction, Segment, Verdict
 from tests.policy.scripted import TABLE
 
 PATHS = sorted(builtin.POLICIES.glob("*.yaml"))
@@ -22,20 +22,21 @@ async def test_examples_that_patterns_decide(path: Path) -> None:
     policy = load_policy(path, TABLE)
     scanner = Scanner(policy.patterns.values())
 
-    def judge(policy: Policy, segment: Segment) -> Verdict:
-        findings = scanner.select(policy.pattern_ids(segment.direction)).scan(segment.text).findings
-        return decide(policy, segment, findings, None, ())
+    def judge(text: str, direction: Direction) -> Verdict:
+        findings = scanner.select(policy.pattern_ids(direction)).scan(text).findings
+        role = "user" if direction == "prompt" else "assistant"
+        return decide(policy, Segment(text, role, direction), findings, None, ())
 
     asks = {r.id for r in policy.rules if r.kind == "category"}
     results = [r for r in await run_examples(policy, judge) if r.example.rule not in asks]
-    assert [r.explain() for r in results if not r.passed] == []
+    assert [r.difference for r in results if not r.passed] == []
     assert len(results) >= 6
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_in_two_languages_and_complete(path: Path) -> None:
     policy = load_policy(path, TABLE)
-    texts = [e.segment.text for e in policy.examples]
+    texts = [e.text for e in policy.examples]
     assert policy.name == path.stem
     assert len(texts) >= 6
     assert any(word in text for text in texts for word in (" une ", " des ", " mon ", " la ", "Mon ", "Voici "))
