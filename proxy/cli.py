@@ -253,9 +253,8 @@ def model_info(config_path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(artefact.manifest, indent=2))
         return
     size = (artefact.folder / "model.onnx").stat().st_size / 1e6
-    click.echo(
-        f"{artefact.name}\n  folder     {artefact.folder}\n  sha256     {artefact.sha256}\n  size       {size:.1f} MB, {artefact.precision}"
-    )
+    click.echo(f"{artefact.name}\n  folder     {artefact.folder}\n  sha256     {artefact.sha256}")
+    click.echo(f"  size       {size:.1f} MB, {artefact.precision}")
     click.echo(f"  tokens     {artefact.max_tokens}\n  thresholds by false-positive rate on ordinary text:")
     click.echo("    " + f"{'category':14}" + "".join(f"{rate:>10.2%}" for rate in (0.01, 0.005, 0.001)))
     for name in artefact.labels:

@@ -27,5 +27,5 @@ def load_guard(config: Config, queue: ScoringQueue | None) -> Guard:
     guard = Guard(policies, Scanner(patterns.values()), queue)
     for policy in policies.values():  # warm: the first request should not pay for a lazy automaton
         for direction in ("prompt", "completion"):
-            guard.selection(policy, direction).scan("warm up 1", "", False)  # type: ignore[arg-type]
+            guard.selection(policy, direction).scan("warm up 1", "", False)
     return guard

@@ -13,8 +13,8 @@ from proxy.types import Pattern, Span
 
 _REGIONS = ("FR", "US", "GB", "DE", "ES", "IT", "BE", "CH")
 _DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4}")
-_IBAN_LENGTHS = dict(
-    (pair[:2], int(pair[2:]))
+_IBAN_LENGTHS = {
+    pair[:2]: int(pair[2:])
     for pair in [
         "AD24",
         "AE23",
@@ -95,7 +95,7 @@ _IBAN_LENGTHS = dict(
         "VG24",
         "XK20",
     ]
-)
+}
 
 
 def luhn(digits: str) -> bool:
@@ -118,7 +118,7 @@ def _email(text: str, span: Span) -> list[Span]:
 
 
 def _card_number(digits: str) -> bool:
-    if not 13 <= len(digits) <= 19 or len(set(digits)) < 3 or not luhn(digits):
+    if not 13 <= len(digits) <= 19 or len(set(digits)) < 2 or not luhn(digits):
         return False
     first4 = int(digits[:4])
     known = digits[0] == "4" or 51 <= int(digits[:2]) <= 55 or 2221 <= first4 <= 2720 or digits[:2] in ("34", "37")

@@ -24,7 +24,7 @@ from proxy.types import Finding, Pattern, Scan, Span
 try:
     import hyperscan
 except ImportError:  # no wheel for this platform: RE2 does both parts
-    hyperscan = None
+    hyperscan = None  # type: ignore[assignment]
 
 MAX_HOLD = 4096  # characters; a match that grows longer than this is no longer waited for
 

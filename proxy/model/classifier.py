@@ -41,7 +41,7 @@ class Classifier:
         self._tokenizer = Tokenizer.from_file(str(artefact.folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._cls, self._sep = (self._tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]"))
+        self._cls, self._sep = (int(self._tokenizer.token_to_id(t) or 0) for t in ("[CLS]", "[SEP]"))
         self._scale = np.array(artefact.scale, dtype=np.float32)
         self._shift = np.array(artefact.shift, dtype=np.float32)
 
@@ -67,7 +67,7 @@ class Classifier:
         """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
         body = self._tokenizer.encode(text, add_special_tokens=False).ids
         before = self._tokenizer.encode(context, add_special_tokens=False).ids[-CONTEXT_TOKENS:] if context else []
-        head = [self._cls, *before, self._sep] if before else [self._cls]
+        head: list[int] = [self._cls, *before, self._sep] if before else [self._cls]
         room = self.artefact.max_tokens - len(head) - 1
         found = []
         for start in range(0, max(1, len(body) - OVERLAP), room - OVERLAP):

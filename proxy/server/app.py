@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
 from proxy.server.answers import Refusal, error, respond
@@ -27,7 +27,7 @@ from proxy.wire.chat import encode
 
 
 def build(state: State) -> Starlette:
-    guarded = {"chat/completions": ChatCompletions(state), "moderations": Moderations(state)}
+    guarded: dict[str, ASGIApp] = {"chat/completions": ChatCompletions(state), "moderations": Moderations(state)}
     models = Models(state)
     routes = [
         Route("/livez", livez),

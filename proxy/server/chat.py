@@ -19,6 +19,7 @@ from proxy.server.relay import relay
 from proxy.server.state import Matched, Snapshot, State
 from proxy.stream.channel import Channel
 from proxy.stream.guard import StreamGuard, tokens_within
+from proxy.text.jsontext import JsonText
 from proxy.text.redact import Placeholders, redact
 from proxy.types import Action, Failure, Outcome, Segment, Verdict
 from proxy.upstream import Call, Response, UpstreamError
@@ -174,7 +175,7 @@ class ChatCompletions:
         if policy.limit_over == "block":
             raise Refusal(
                 413,
-                f"The prompt has {total} characters; the policy '{policy.name}' allows {policy.limit_chars}. Please shorten it.",
+                f"The prompt has {total} characters; the policy '{policy.name}' allows {policy.limit_chars}.",
                 "prompt_too_long",
                 "messages",
             )
@@ -415,7 +416,8 @@ def conversation(fields: list[Field]) -> list[Segment]:
     before = ""
     for one in fields:
         role = "document" if one.role == "tool" else one.role
-        segments.append(Segment(one.text, role, "prompt", one.path, context=before[-CONTEXT:]))
+        text = JsonText().feed(one.text, final=True) if one.kind == "json" else one.text
+        segments.append(Segment(text, role, "prompt", one.path, context=before[-CONTEXT:]))
         if one.prose and one.role != "system":
             before = (before + "\n" + one.text)[-CONTEXT:] if before else one.text[-CONTEXT:]
     return segments

@@ -11,7 +11,7 @@ import re
 
 FIRST = 8
 SHORTEST = 20
-LONGEST = 400
+LONGEST = 160
 GROWTH = 20  # a piece is a twentieth of what came before it
 _BREAK = re.compile(r"\s+")
 

@@ -231,7 +231,7 @@ class StreamGuard:
         return [c for c in commands if not (self._over and isinstance(c, Inspect))]
 
     def _release(self) -> None:
-        for lane, queue in self._lanes.items():
+        for _lane, queue in self._lanes.items():
             while queue and self._leave(queue[0]):
                 queue.popleft()
             if queue:
@@ -273,7 +273,17 @@ class StreamGuard:
         body = rewritten(item.body)
         for part in item.parts:
             self._write(body, part, part.text)
+        if self._is_hollow(item, body):
+            return
         self._out.append(sse.encode(encode(body)))
+
+    @staticmethod
+    def _is_hollow(item: Item, body: Json) -> bool:
+        """Whether the redaction has taken all that the event was there to say."""
+        part = item.parts[0] if len(item.parts) == 1 else None
+        if part is None or part.path is None or item.ends or not part.text or len(part.path) != 4:
+            return False
+        return get(body, part.path) == "" and len(get(body, part.path[:-1])) == 1
 
     def _touched(self, part: Part) -> bool:
         channel = self._channels[part.channel]
@@ -281,9 +291,9 @@ class StreamGuard:
 
     def _split(self, item: Item) -> None:
         """Sends the head of an item whose rest must wait, if there is a word in it."""
-        if len(item.parts) != 1 or item.parts[0].path is None:
+        part = item.parts[0] if len(item.parts) == 1 else None
+        if part is None or part.path is None:
             return
-        part = item.parts[0]
         free = self._channels[part.channel].frontier - part.start
         head = part.text[: max(0, free)]
         if not head.strip():

@@ -6,6 +6,7 @@ Tool-call arguments are JSON inside a string. A pattern must see `joe@example.co
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_left, bisect_right
 
@@ -93,7 +94,7 @@ class JsonText:
             return [(start, end, self.inside(start))]
         edges = [start, *(q for q in quotes), end]
         found = []
-        for left, right in zip(edges, edges[1:], strict=False):
+        for left, right in itertools.pairwise(edges):
             begin = left + 1 if left in quotes else left
             if begin < right and self.inside(begin):
                 found.append((begin, right, True))

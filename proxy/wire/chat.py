@@ -284,7 +284,7 @@ def _choice_items(body: dict[str, Any], choice: dict[str, Any], index: int) -> l
     if len(lanes) <= 1 and not (finish and parts):
         lane = next(iter(lanes), None)
         return [Item(lane, body, parts, None, index, "choice" if finish else "", "choice" if finish else "")]
-    items = []
+    items: list[Item] = []
     for lane, own in lanes.items():
         items.append(Item(lane, _only(body, choice, own, first=not items), own, None, index))
     if finish:
@@ -306,7 +306,7 @@ def _only(body: dict[str, Any], choice: dict[str, Any], parts: list[Part], first
     one: dict[str, Any] = {**choice, "delta": delta, "logprobs": None, "finish_reason": None}
     for part in parts:
         if part.path is not None and part.path[2:3] == ("delta",):
-            key = part.path[3]
+            key = str(part.path[3])
             value = choice["delta"][key]
             if key == "tool_calls":
                 position = part.path[4]
@@ -315,8 +315,8 @@ def _only(body: dict[str, Any], choice: dict[str, Any], parts: list[Part], first
             else:
                 delta[key] = value
         if part.logprobs is not None:
-            key = part.logprobs[-1]
-            one["logprobs"] = {**(one["logprobs"] or {}), key: choice["logprobs"][key]}
+            name = part.logprobs[-1]
+            one["logprobs"] = {**(one["logprobs"] or {}), name: choice["logprobs"][name]}
     return {**body, "choices": [one]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -70,7 +71,7 @@ def run(
             elif isinstance(command, Finish):
                 reason = command.reason
 
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in itertools.pairwise(edges):
         if reason:
             break
         take(guard.received(data[left:right]))
