@@ -1,11 +1,17 @@
 """Fine-tunes the encoder on the pool: masked multi-label loss, balanced sampling, random contexts, windows and prefixes."""
 
-import argparse, gzip, json, math, os, random, sys, time
+import argparse
+import gzip
+import json
+import os
+import random
+import time
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-import numpy as np, torch
-from transformers import AutoTokenizer, AutoModelForSequenceClassification
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 CATS = ("harassment", "hate", "self_harm", "sexual", "sexual_minors", "violence", "illicit", "jailbreak", "injection")
 ap = argparse.ArgumentParser()

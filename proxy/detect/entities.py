@@ -235,7 +235,7 @@ def _phone(text: str, span: Span) -> list[Span]:
 
 ENTITIES: dict[str, Pattern] = {
     "email": Pattern("entity/email", "EMAIL", r"[A-Za-z0-9._%+\-]+@(?:[A-Za-z0-9\-]+\.)+[A-Za-z]{2,}", valid=_email),
-    "phone": Pattern("entity/phone", "PHONE", r"(?:\+|\b)\(?\d(?:[ .\-/()]{0,2}\d){7,15}\b", valid=_phone),
+    "phone": Pattern("entity/phone", "PHONE", r"(?:\+\(?|\(|\b)\d(?:[ .\-/()]{0,2}\d){7,15}\b", valid=_phone),
     "credit_card": Pattern("entity/credit_card", "CREDIT_CARD", r"\b\d(?:[ \-]?\d){12,30}\b", valid=_credit_card),
     "iban": Pattern("entity/iban", "IBAN", r"\b[A-Za-z]{2}\d{2}(?:[ \-]?[A-Za-z0-9]){11,34}", valid=_iban),
     "ip": Pattern(

@@ -56,7 +56,8 @@ def _prefix_one(kind: Any, value: Any) -> str:
     if kind is c.SUBPATTERN:
         return _prefix(list(value[3]))
     if kind is c.BRANCH:
-        return f"(?:{'|'.join(_prefix(list(option)) for option in value[1] if len(option))})"
+        options = [begun for option in value[1] if len(option) and (begun := _prefix(list(option)))]
+        return f"(?:{'|'.join(options)})" if options else ""
     if kind in (c.MAX_REPEAT, c.MIN_REPEAT):
         _, most, inner = value
         again = f"(?:{_all(list(inner))})"

@@ -18,7 +18,7 @@ from typing import Any
 import re2
 
 from proxy.detect.prefix import Unsupported, closure
-from proxy.text.normalize import growing, views
+from proxy.text.normalize import DISGUISES, GROWING, View, disguised
 from proxy.types import Finding, Pattern, Scan, Span
 
 try:
@@ -62,15 +62,17 @@ class Scanner:
 
     def __init__(self, patterns: Iterable[Pattern], *, use_hyperscan: bool = True) -> None:
         self._patterns = list(patterns)
+        self._own = len(self._patterns)  # from this number on: not patterns of a policy, but signs of a disguise
+        self._patterns += (Pattern(f"disguise/{i}", "", regex) for i, regex in enumerate(DISGUISES))
         self._compiled = [check(p) for p in self._patterns]
         self._index = {p.id: i for i, p in enumerate(self._patterns)}
         self._selections: dict[frozenset[str], Selection] = {}
         self._always: frozenset[int] = frozenset()
         self._database: Any = None
         self._set: Any = None
-        if hyperscan is not None and use_hyperscan and self._patterns:
+        if hyperscan is not None and use_hyperscan:
             self._build_hyperscan()
-        elif self._patterns:
+        else:
             self._build_set()
 
     def _build_hyperscan(self) -> None:
@@ -115,7 +117,10 @@ class Scanner:
             seen: set[int] = set(self._always)
             self._database.scan(text.encode("utf-8", "surrogatepass"), match_event_handler=lambda i, *_: seen.add(i))
             return seen
-        return set(self._set.Match(text) or ()) if self._set is not None else set()
+        return set(self._set.Match(text) or ())
+
+    def is_disguised(self, text: str, candidates: set[int]) -> bool:
+        return not text.isascii() or any(number >= self._own for number in candidates)
 
     def pattern(self, number: int) -> tuple[Pattern, Any]:
         return self._patterns[number], self._compiled[number]
@@ -133,52 +138,55 @@ class Selection:
         """`before` is what stands before `text`, for word boundaries; nothing in it is found again."""
         if not text or not self._numbers:
             return Scan((), len(text))
-        found = self._find(text, before)
-        other = views(text)
+        whole = before[-1:] + text
+        candidates = self._scanner.candidates(whole)
+        runs: list[Span] = []
+        found = self._find(whole, len(whole) - len(text), candidates, runs)
+        other = disguised(text) if self._scanner.is_disguised(text, candidates) else []
         for view in other:
-            found += (Finding(f.source, f.label, view.span(f.span)) for f in self._find(view.text, ""))
+            inner_runs: list[Span] = []
+            inner = self._find(view.text, 0, self._scanner.candidates(view.text), inner_runs)
+            found += (Finding(f.source, f.label, view.span(f.span)) for f in inner)
+            runs += map(view.span, inner_runs)
+        folded = [v for v in other if v.kind == "folded"]
+        settled = len(text) if final else self._settled(text, before, runs, folded)
+        if not found:
+            return Scan((), settled)
         found = list(dict.fromkeys(found))
-        settled = len(text) if final else self._settled(text, before, found, [v for v in other if v.kind == "folded"])
         return Scan(tuple(sorted((f for f in found if f.span.end <= settled), key=lambda f: f.span)), settled)
 
-    def _find(self, text: str, before: str) -> list[Finding]:
-        edge = before[-1:]
-        whole = edge + text
-        shift = len(edge)
+    def _find(self, text: str, shift: int, candidates: set[int], runs: list[Span]) -> list[Finding]:
+        """What begins in `text` at `shift` or later; spans count from there. `runs` gets every match, valid or not."""
         found: list[Finding] = []
-        for number in self._scanner.candidates(whole) & self._numbers:
+        for number in candidates & self._numbers:
             pattern, compiled = self._scanner.pattern(number)
-            for match in compiled.finditer(whole, shift):
+            for match in compiled.finditer(text, shift):
                 span = Span(match.start(), match.end())
-                for good in pattern.valid(whole, span) if pattern.valid else (span,):
+                runs.append(Span(span.start - shift, span.end - shift))
+                for good in pattern.valid(text, span) if pattern.valid else (span,):
                     found.append(Finding(pattern.id, pattern.label, Span(good[0] - shift, good[1] - shift)))
         return found
 
-    def _settled(self, text: str, before: str, found: list[Finding], folded: list[Any]) -> int:
+    def _settled(self, text: str, before: str, runs: list[Span], folded: list[View]) -> int:
         if not self._built:
             self._build()
         tail = text[-MAX_HOLD:]
         shift = len(text) - len(tail)
         edge = before[-1:] if not shift else text[shift - 1]
-        settled = min(len(text), shift + growing(tail), shift + self._begins(tail, edge))
+        settled = shift + self._begins(tail, edge)
         for view in folded:
             at = self._begins(view.text[-MAX_HOLD:], "") + max(0, len(view.text) - MAX_HOLD)
             if at < len(view.text):
                 settled = min(settled, max(view.span(Span(at, at + 1)).start, len(text) - MAX_HOLD))
-        moved = True
-        while moved:
-            moved = False
-            for finding in found:
-                if finding.span.start < settled < finding.span.end:
-                    settled, moved = finding.span.start, True
+        # A match that does not hold up is not cut either: the next scan would begin inside it and see another one.
+        while cut := [run.start for run in runs if run.start < settled < run.end]:
+            settled = min(cut)
         return settled
 
     def _begins(self, text: str, edge: str) -> int:
         """Where the first thing begins that more text could make a match; the end of the text if nothing does."""
-        start = len(text)
-        if self._growing is not None:
-            match = self._growing.search(edge + text, len(edge))
-            start = match.start() - len(edge) if match else start
+        match = self._growing.search(edge + text, len(edge))
+        start = match.start() - len(edge) if match else len(text)
         if self._hold_words:
             start = (
                 min(start, len(text) - len(text.rsplit(maxsplit=1)[-1]))
@@ -189,16 +197,15 @@ class Selection:
 
     def _build(self) -> None:
         """One expression of all beginnings, anchored at the end, so that RE2 reads backwards from there."""
-        parts = []
+        parts = [GROWING]
         for number in sorted(self._numbers):
             pattern, _ = self._scanner.pattern(number)
             try:
                 parts.append(f"(?i:{closure(pattern.regex)})" if pattern.ignore_case else f"(?:{closure(pattern.regex)})")
             except Unsupported:
                 self._hold_words = True
-        if parts:
-            try:
-                self._growing = re2.compile(f"(?:{'|'.join(parts)})\\z", _options(memory=256 << 20))
-            except re2.error:
-                self._hold_words = True
+        try:
+            self._growing = re2.compile(f"(?:{'|'.join(parts)})\\z", _options(memory=256 << 20))
+        except re2.error:
+            self._growing, self._hold_words = re2.compile(f"(?:{GROWING})\\z", _options()), True
         self._built = True

@@ -69,7 +69,7 @@ SECRETS: list[Pattern] = [
     Pattern("secret/jwt", "JWT", rf"\beyJ{_KEY}{{8,}}\.eyJ{_KEY}{{8,}}\.{_KEY}+", valid=_jwt),
     Pattern(
         "secret/private-key", "PRIVATE_KEY",
-        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s:,\-.()]*(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?",
+        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\s:,\-.()]*?(?:-----END [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\z)",
     ),
     Pattern("secret/url", "PASSWORD", r"\b[a-z][a-z0-9+]{1,20}://[^\s:/@]{1,64}:[^\s/@]{3,128}@", valid=_userinfo),
     Pattern(

@@ -41,9 +41,20 @@ _LOOKALIKES = dict(
         strict=True,
     )
 )
-_SUSPICIOUS = re.compile(
-    r"[^\x00-\x7f]|(?:%[0-9A-Fa-f]{2}){2}|[A-Za-z0-9+/_-]{16}|(?<![^\W_])(?:[^\W_][ .\-_*]){3}[^\W_](?![^\W_])"
-    r"|\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|yrf|qrf|dhr|cbhe)\b"
+# What a text must have for any view of it to differ. Plain enough for every engine, so that the scanner can look for it
+# in the same pass as for everything else.
+DISGUISES = (
+    r"(?:%[0-9A-Fa-f]{2}){2}",
+    r"[A-Za-z0-9+/_\-]{16}",
+    r"\b[A-Za-z0-9](?:[ .\-_*][A-Za-z0-9]){3}\b",
+    r"(?i)\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b",
+)
+_DISGUISED = re.compile("|".join(d.removeprefix("(?i)") for d in DISGUISES), re.IGNORECASE)
+# What at the end of a text would read otherwise once more text is there: letters being spaced out, a run that may become
+# a payload, a word with more than plain letters. In RE2 syntax, to be anchored at the end.
+GROWING = (
+    r"(?:\b[A-Za-z0-9]|[^\pL\pN][\pL\pN])(?:[ .\-_*][\pL\pN])*[ .\-_*]?"
+    r"|[A-Za-z0-9+/_=%\-]+|\S*[^\x00-\x7f\s]\S*"
 )
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:([ .\-_*])[^\W_])(?:\1[^\W_]){2,}(?![^\W_])")
 _PERCENT = re.compile(r"(?:[\w.+-]*%[0-9A-Fa-f]{2}){2,}[\w.+-]*")
@@ -51,14 +62,18 @@ _HEX = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{8,{RUN // 2}}}")
 _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{16,{RUN}}}={{0,2}}")
 _ROT13 = re.compile(r"\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b", re.IGNORECASE)
 _PLAIN = re.compile(r"\b(?:the|and|you|for|with|how|this|that|are|not|les|des|que|pour|une|est)\b", re.IGNORECASE)
-_LAST_SPACED = re.compile(r"(?<![^\W_])(?:[^\W_][ .\-_*])+[^\W_]?\Z")
 _TAG_FIRST, _TAG_LAST = 0xE0020, 0xE007E
 
 
 def views(text: str) -> list[View]:
     """Usually none. Decoded payloads are views too."""
-    if not _SUSPICIOUS.search(text):
+    if text.isascii() and not _DISGUISED.search(text):
         return []
+    return disguised(text)
+
+
+def disguised(text: str) -> list[View]:
+    """The views of a text that has a character beyond ASCII or one of DISGUISES in it."""
     found: list[View] = []
     folded = _folded(text)
     if folded is not None:
@@ -69,21 +84,6 @@ def views(text: str) -> list[View]:
         places = tuple(i for i, _ in hidden)
         found.append(View("tags", "".join(chr(code) for _, code in hidden), places, tuple(i + 1 for i in places)))
     return found
-
-
-def growing(text: str) -> int:
-    """Where something begins at the end of `text` that reads otherwise once more text is there; its length if nothing."""
-    start = len(text)
-    match = _LAST_SPACED.search(text[-RUN:])
-    if match:
-        start = min(start, max(0, len(text) - RUN) + match.start())
-    cut = len(text)
-    while cut > 0 and cut > len(text) - RUN and not text[cut - 1].isspace():
-        cut -= 1
-    last = text[cut:]
-    if last and (not last.isascii() or re.search(r"[A-Za-z0-9+/_=%-]\Z", last)):
-        start = min(start, cut)
-    return start
 
 
 def classifier_texts(text: str) -> list[str]:
