@@ -13,7 +13,7 @@ FIRST = 8
 SHORTEST = 20
 LONGEST = 160
 GROWTH = 20  # a piece is a twentieth of what came before it
-_BREAK = re.compile(r"\s+")
+_BREAK = re.compile(r"\s(?=\S)")
 
 
 def step(position: int) -> int:
@@ -27,9 +27,8 @@ def cut(text: str, position: int) -> int | None:
     A piece ends behind white space, so that no word is split; where a script has none, at four times the step.
     """
     least = step(position)
-    if len(text) < least:
-        return None
-    match = _BREAK.search(text, least - 1, least * 4)
-    if match and match.end() < len(text):
+    most = least * 4
+    match = _BREAK.search(text, least - 1, most + 1)
+    if match:
         return match.end()
-    return least * 4 if len(text) >= least * 4 else None
+    return most if len(text) > most else None

@@ -294,10 +294,10 @@ class StreamGuard:
         part = item.parts[0] if len(item.parts) == 1 else None
         if part is None or part.path is None:
             return
-        free = self._channels[part.channel].frontier - part.start
-        head = part.text[: max(0, free)]
-        if not head.strip():
-            return
+        channel = self._channels[part.channel]
+        head = part.text[: max(0, channel.frontier - part.start)]
+        if not head or (head.isspace() and channel.blocked_by is None):
+            return  # white space alone is not worth an event, unless it is the last word
         body = rewritten(item.body)
         self._write(body, part, head)
         self._out.append(sse.encode(encode(body)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -42,7 +43,7 @@ def in_pieces(selection: Selection, text: str, cuts: list[int]) -> list[Finding]
     edges = [0, *sorted({c % (len(text) + 1) for c in cuts}), len(text)]
     found: list[Finding] = []
     settled = 0
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         assert left <= right
         scan = selection.scan(text[settled:right], text[max(0, settled - 64) : settled], right == len(text))
         found += (f.__class__(f.source, f.label, Span(f.span.start + settled, f.span.end + settled)) for f in scan.findings)

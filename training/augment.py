@@ -1,0 +1,58 @@
+"""What a classifier must not be fooled by, made from the texts that we have. Pure: (text, rng) to text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LEET = str.maketrans("aeiost", "431057")
+HOMOGLYPHS = str.maketrans("aeopcx", "аеорсх")
+LONGEST = 280  # characters of a window; one in eight may be twice as long
+
+
+def disguise(text: str, rng: np.random.Generator) -> str:
+    """One text in seven is written as somebody would who means to slip through, or who types badly."""
+    draw = rng.random()
+    if draw < 0.86 or len(text) > 600:
+        return text
+    if draw < 0.89:
+        return text.translate(LEET)
+    if draw < 0.91:
+        return "".join(
+            c.translate(HOMOGLYPHS) if swap else c for c, swap in zip(text, rng.random(len(text)) < 0.3, strict=True)
+        )
+    if draw < 0.93:
+        return text.upper()
+    if draw < 0.96:
+        return text.lower()
+    return _typos(text, rng)
+
+
+def _typos(text: str, rng: np.random.Generator) -> str:
+    letters = list(text)
+    for _ in range(max(1, len(letters) // 25)):
+        at = int(rng.integers(len(letters)))
+        if rng.random() < 0.5 and len(letters) > 3:
+            letters.pop(at)
+        else:
+            letters.insert(at, "aeinrst "[int(rng.integers(8))])
+    return "".join(letters)
+
+
+def window(text: str, harmful: bool, rng: np.random.Generator) -> str:
+    """A part as long as a stream's pieces are. Harm is labelled for the whole text, so that of a harmful one only the ends
+    are taken; a harmless one may be cut anywhere, to a prefix too."""
+    longest = LONGEST * (2 if rng.random() < 0.125 else 1)
+    if len(text) > longest:
+        latest = len(text) - longest
+        draw = rng.random()
+        start = 0 if draw < 0.55 else latest if harmful else int(rng.integers(latest + 1))
+        text = text[start : start + longest]
+    if not harmful and len(text) > 40 and rng.random() < 0.15:
+        text = text[: int(rng.integers(20, len(text)))]
+    return text
+
+
+def beside(text: str, other: str, rng: np.random.Generator) -> str:
+    """`text` behind (mostly) or before some ordinary text, as a window of a long answer sees it; the label stays the text's."""
+    part = other[-int(rng.integers(40, 260)) :]
+    return f"{part} {text}" if rng.random() < 0.75 else f"{text} {part}"

@@ -1,0 +1,65 @@
+"""The pool as arrays: which rows are learnt from, how often each is drawn, which are kept for calibration."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from proxy.types import CATEGORIES
+
+UNKNOWN = -1.0  # a label that the source says nothing about: masked in the loss, never read as 0
+SOURCE_POWER = 0.7  # a source of n rows is drawn in proportion to n ** SOURCE_POWER: big ones do not drown small ones
+RARE = 2500  # positives of a category beyond which none is drawn more often for being rare
+TEMPLATED = 0.4  # weight of rows that were made from templates, against collected ones
+
+
+def read(folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows `{id, text, role, lang, labels, source}` of every `*.jsonl.gz`, in the order of the file names."""
+    for file in sorted(folder.glob("*.jsonl.gz")):
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+
+def is_held(row: dict[str, Any]) -> bool:
+    """A tenth of `train` that the model never learns from: it calibrates the probabilities."""
+    return int.from_bytes(hashlib.blake2b(row["id"].encode(), digest_size=4).digest(), "big") % 10 == 0
+
+
+def labels_of(row: dict[str, Any]) -> list[float]:
+    return [UNKNOWN if (value := row["labels"].get(category)) is None else float(value) for category in CATEGORIES]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Rows to learn from. `labels`: float32 (rows, categories) of 0, 1 or UNKNOWN; `chance`: how often each row is drawn."""
+
+    texts: list[str]
+    roles: list[str]
+    labels: NDArray[np.float32]
+    chance: NDArray[np.float64]
+    calm: NDArray[np.int64]  # rows where every category is known to be 0
+
+    @classmethod
+    def load(cls, folder: Path) -> Pool:
+        rows = [row for row in read(folder) if not is_held(row)]
+        labels = np.array([labels_of(row) for row in rows], dtype=np.float32)
+        by_source: dict[str, list[int]] = defaultdict(list)
+        for index, row in enumerate(rows):
+            by_source[row["source"]].append(index)
+        chance = np.zeros(len(rows))
+        for source, members in by_source.items():
+            chance[members] = len(members) ** (SOURCE_POWER - 1) * (TEMPLATED if source.startswith("synthetic") else 1.0)
+        positives = (labels == 1).sum(0)
+        rarity = np.clip(np.sqrt(RARE / np.maximum(positives, 1)), 0.7, 4.0)
+        chance *= np.where((labels == 1).any(1), 1.3 * np.where(labels == 1, rarity, 0).max(1), 1.0)
+        calm = np.flatnonzero((labels == 0).all(1))
+        return cls([r["text"] for r in rows], [r["role"] for r in rows], labels, chance / chance.sum(), calm)
