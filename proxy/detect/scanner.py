@@ -18,7 +18,7 @@ from typing import Any
 import re2
 
 from proxy.detect.prefix import Unsupported, closure
-from proxy.text.normalize import DISGUISES, GROWING, View, disguised
+from proxy.text.normalize import GROWING, SIGNS, View, disguised
 from proxy.types import Finding, Pattern, Scan, Span
 
 try:
@@ -57,13 +57,16 @@ def check(pattern: Pattern) -> Any:
     return compiled
 
 
+_SIGN_NAMES = tuple(SIGNS)
+
+
 class Scanner:
     """Raises PatternError for a pattern that cannot be used."""
 
     def __init__(self, patterns: Iterable[Pattern], *, use_hyperscan: bool = True) -> None:
         self._patterns = list(patterns)
         self._own = len(self._patterns)  # from this number on: not patterns of a policy, but signs of a disguise
-        self._patterns += (Pattern(f"disguise/{i}", "", regex) for i, regex in enumerate(DISGUISES))
+        self._patterns += (Pattern(f"sign/{name}", "", regex) for name, regex in SIGNS.items())
         self._compiled = [check(p) for p in self._patterns]
         self._index = {p.id: i for i, p in enumerate(self._patterns)}
         self._selections: dict[frozenset[str], Selection] = {}
@@ -119,8 +122,9 @@ class Scanner:
             return seen
         return set(self._set.Match(text) or ())
 
-    def is_disguised(self, text: str, candidates: set[int]) -> bool:
-        return not text.isascii() or any(number >= self._own for number in candidates)
+    def signs(self, candidates: set[int]) -> list[str]:
+        """The signs of a disguise among the candidates."""
+        return [_SIGN_NAMES[number - self._own] for number in candidates if number >= self._own]
 
     def pattern(self, number: int) -> tuple[Pattern, Any]:
         return self._patterns[number], self._compiled[number]
@@ -142,7 +146,7 @@ class Selection:
         candidates = self._scanner.candidates(whole)
         runs: list[Span] = []
         found = self._find(whole, len(whole) - len(text), candidates, runs)
-        other = disguised(text) if self._scanner.is_disguised(text, candidates) else []
+        other = disguised(text, self._scanner.signs(candidates))
         for view in other:
             inner_runs: list[Span] = []
             inner = self._find(view.text, 0, self._scanner.candidates(view.text), inner_runs)

@@ -11,6 +11,7 @@ import binascii
 import codecs
 import re
 import unicodedata
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -26,8 +27,8 @@ class View:
 
     kind: str
     text: str
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+    starts: Sequence[int]
+    ends: Sequence[int]
 
     def span(self, span: Span) -> Span:
         return Span(self.starts[span.start], self.ends[span.end - 1])
@@ -41,48 +42,59 @@ _LOOKALIKES = dict(
         strict=True,
     )
 )
-# What a text must have for any view of it to differ. Plain enough for every engine, so that the scanner can look for it
-# in the same pass as for everything else.
-DISGUISES = (
-    r"(?:%[0-9A-Fa-f]{2}){2}",
-    r"[A-Za-z0-9+/_\-]{16}",
-    r"\b[A-Za-z0-9](?:[ .\-_*][A-Za-z0-9]){3}\b",
-    r"(?i)\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b",
-)
-_DISGUISED = re.compile("|".join(d.removeprefix("(?i)") for d in DISGUISES), re.IGNORECASE)
+# What an ASCII text must have for one of its views to differ. Plain enough for every engine, so that the scanner can look
+# for it in the same pass as for everything else.
+SIGNS = {
+    "percent": r"(?:%[0-9A-Fa-f]{2}){2}",
+    "run": r"[A-Za-z0-9+/_\-]{16}",
+    "spaced": r"\b[A-Za-z0-9](?:[ .\-_*][A-Za-z0-9]){3}\b",
+    "rot13": r"(?i)\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b",
+}
+_SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
 # What at the end of a text would read otherwise once more text is there: letters being spaced out, a run that may become
 # a payload, a word with more than plain letters. In RE2 syntax, to be anchored at the end.
 GROWING = (
     r"(?:\b[A-Za-z0-9]|[^\pL\pN][\pL\pN])(?:[ .\-_*][\pL\pN])*[ .\-_*]?"
     r"|[A-Za-z0-9+/_=%\-]+|\S*[^\x00-\x7f\s]\S*"
 )
+_LOOKALIKE = re.compile(f"[{''.join(_LOOKALIKES)}]")
+_WORD = re.compile(r"(?:[^\W_]|@)+")
+_UNUSUAL = re.compile(r"[^\x00-\x7fÀ-ÖØ-öø-ÿ–—‘’“”«»]")
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_INVISIBLE = re.compile(  # NFKC leaves these as they are
+    "[\u00ad\u034f\u0600-\u0605\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb"
+    f"\U000e0001-\U000e01ef]|{_MARK}{{2}}"
+)
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:([ .\-_*])[^\W_])(?:\1[^\W_]){2,}(?![^\W_])")
 _PERCENT = re.compile(r"(?:[\w.+-]*%[0-9A-Fa-f]{2}){2,}[\w.+-]*")
 _HEX = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{8,{RUN // 2}}}")
 _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{16,{RUN}}}={{0,2}}")
-_ROT13 = re.compile(r"\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b", re.IGNORECASE)
 _PLAIN = re.compile(r"\b(?:the|and|you|for|with|how|this|that|are|not|les|des|que|pour|une|est)\b", re.IGNORECASE)
-_TAG_FIRST, _TAG_LAST = 0xE0020, 0xE007E
+_TAG = re.compile("[\U000e0020-\U000e007e]")
 
 
 def views(text: str) -> list[View]:
     """Usually none. Decoded payloads are views too."""
-    if text.isascii() and not _DISGUISED.search(text):
+    return disguised(text, {name for name, sign in _SIGNS.items() if sign.search(text)})
+
+
+def disguised(text: str, signs: Collection[str]) -> list[View]:
+    """The views of a text that shows these SIGNS."""
+    if not signs and text.isascii():
         return []
-    return disguised(text)
-
-
-def disguised(text: str) -> list[View]:
-    """The views of a text that has a character beyond ASCII or one of DISGUISES in it."""
     found: list[View] = []
-    folded = _folded(text)
-    if folded is not None:
-        found.append(folded)
-    found += _payloads(text)
-    hidden = [(i, ord(ch) - 0xE0000) for i, ch in enumerate(text) if _TAG_FIRST <= ord(ch) <= _TAG_LAST]
-    if hidden:
-        places = tuple(i for i, _ in hidden)
-        found.append(View("tags", "".join(chr(code) for _, code in hidden), places, tuple(i + 1 for i in places)))
+    if not text.isascii() or "spaced" in signs or "percent" in signs:
+        folded = _folded(text)
+        found += [folded] if folded is not None else []
+    if "run" in signs:
+        found += _payloads(text)
+    if "rot13" in signs and len(_SIGNS["rot13"].findall(text)) >= 2 > len(_PLAIN.findall(text)):
+        places = range(len(text))
+        found.append(View("rot13", codecs.decode(text, "rot13"), places, range(1, len(text) + 1)))
+    if _TAG.search(text):
+        hidden = [(match.start(), ord(match[0]) - 0xE0000) for match in _TAG.finditer(text)]
+        places = [i for i, _ in hidden]
+        found.append(View("tags", "".join(chr(code) for _, code in hidden), places, [i + 1 for i in places]))
     return found
 
 
@@ -114,57 +126,55 @@ def _fold_char(char: str) -> str:
 
 
 def _folded(text: str) -> View | None:
-    chars: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    marks = 0
-    for index, char in enumerate(text):
-        new = char if char < "\x80" else _fold_char(char)
-        marks = marks + 1 if new and unicodedata.combining(new[0]) else 0
-        for one in new if marks < 2 else "":
-            chars.append(one)
-            starts.append(index)
-            ends.append(index + 1)
-    _latin(chars)
-    view = _replace(
-        View("folded", "".join(chars), tuple(starts), tuple(ends)), _SPACED, lambda m: re.sub(r"[ .\-_*]", "", m[0])
-    )
+    view = View("folded", text, range(len(text)), range(1, len(text) + 1))
+    if not text.isascii():
+        if not unicodedata.is_normalized("NFKC", text) or _INVISIBLE.search(text):
+            view = _replace(view, _UNUSUAL, _fold)
+        if _LOOKALIKE.search(view.text):
+            view = _replace(view, _WORD, _latin)
+    view = _replace(view, _SPACED, lambda m: re.sub(r"[ .\-_*]", "", m[0]))
     view = _replace(view, _PERCENT, lambda m: unquote_to_bytes(m[0]).decode("utf-8", "replace"))
     return view if view.text and view.text != text else None
 
 
-def _latin(chars: list[str]) -> None:
+def _fold(match: re.Match[str]) -> str:
+    """One character as NFKC has it. Of several marks on one letter the first stays: a pile of them hides the letter."""
+    char, before = match[0], match.string[match.start() - 1 : match.start()]
+    piled = unicodedata.combining(char) and before and unicodedata.combining(before)
+    return "" if piled else _fold_char(char)
+
+
+def _latin(match: re.Match[str]) -> str:
     """Look-alikes become Latin in words that have Latin letters too, or nothing but look-alikes."""
-    begin = 0
-    for end in range(len(chars) + 1):
-        if end < len(chars) and (chars[end].isalnum() or chars[end] == "@"):
-            continue
-        word = chars[begin:end]
-        foreign = [i for i, ch in enumerate(word) if ch in _LOOKALIKES]
-        if foreign and (any(ch.isascii() and ch.isalpha() for ch in word) or len(foreign) == len(word) >= 4):
-            for i in foreign:
-                chars[begin + i] = _LOOKALIKES[word[i]]
-        begin = end + 1
+    word = match[0]
+    foreign = len(_LOOKALIKE.findall(word))
+    if foreign and (any(ch.isascii() and ch.isalpha() for ch in word) or foreign == len(word) >= 4):
+        return "".join(_LOOKALIKES.get(ch, ch) for ch in word)
+    return word
 
 
-def _replace(view: View, expression: re.Pattern[str], new: object) -> View:
-    """The view with every match rewritten; each new character comes from the whole match."""
-    if not expression.search(view.text):
-        return view
+def _replace(view: View, expression: re.Pattern[str], new: Callable[[re.Match[str]], str]) -> View:
+    """The view with every match rewritten. Where the length stays, so do the places; else each new character comes from
+    the whole match."""
     text: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     at = 0
     for match in expression.finditer(view.text):
+        put = new(match)
+        if put == match[0]:
+            continue
         left, right = match.span()
-        text.append(view.text[at:left])
-        starts += view.starts[at:left]
-        ends += view.ends[at:left]
-        put = new(match)  # type: ignore[operator]
-        text.append(put)
-        starts += [view.starts[left]] * len(put)
-        ends += [view.ends[right - 1]] * len(put)
+        kept = left if len(put) != right - left else right
+        text += (view.text[at:left], put)
+        starts += view.starts[at:kept]
+        ends += view.ends[at:kept]
+        if kept == left:
+            starts += [view.starts[left]] * len(put)
+            ends += [view.ends[right - 1]] * len(put)
         at = right
+    if not text:
+        return view
     text.append(view.text[at:])
     return View(view.kind, "".join(text), (*starts, *view.starts[at:]), (*ends, *view.ends[at:]))
 
@@ -176,9 +186,6 @@ def _payloads(text: str) -> list[View]:
             decoded = decode(match[0])
             if decoded:
                 found.append(_whole(kind, decoded, match.span()))
-    if len(_ROT13.findall(text)) >= 2 > len(_PLAIN.findall(text)):
-        places = tuple(range(len(text)))
-        found.append(View("rot13", codecs.decode(text, "rot13"), places, tuple(i + 1 for i in places)))
     return found
 
 
