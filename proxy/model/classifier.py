@@ -65,8 +65,8 @@ class Classifier:
 
     def _windows(self, text: str, context: str) -> list[tuple[list[int], list[int]]]:
         """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
-        body = self._tokenizer.encode(text, add_special_tokens=False).ids
-        before = self._tokenizer.encode(context, add_special_tokens=False).ids[-CONTEXT_TOKENS:] if context else []
+        body = self._tokens(text)
+        before = self._tokens(context)[-CONTEXT_TOKENS:] if context else []
         head: list[int] = [self._cls, *before, self._sep] if before else [self._cls]
         room = self.artefact.max_tokens - len(head) - 1
         found = []
@@ -74,6 +74,10 @@ class Classifier:
             piece = body[start : start + room]
             found.append(([*head, *piece, self._sep], [0] * len(head) + [1 if before else 0] * (len(piece) + 1)))
         return found
+
+    def _tokens(self, text: str) -> list[int]:
+        whole = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to the tokenizer
+        return list(self._tokenizer.encode(whole, add_special_tokens=False).ids)
 
     def _run(self, batch: list[tuple[list[int], list[int]]]) -> Any:
         width = max(len(ids) for ids, _ in batch)

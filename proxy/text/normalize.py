@@ -45,7 +45,7 @@ _LOOKALIKES = dict(
 # What an ASCII text must have for one of its views to differ. Plain enough for every engine, so that the scanner can look
 # for it in the same pass as for everything else.
 SIGNS = {
-    "percent": r"(?:%[0-9A-Fa-f]{2}){2}",
+    "percent": r"%[0-9A-Fa-f]{2}[A-Za-z0-9_.+\-]{0,40}%[0-9A-Fa-f]{2}",
     "run": r"[A-Za-z0-9+/_\-]{16}",
     "spaced": r"\b[A-Za-z0-9](?:[ .\-_*][A-Za-z0-9]){3}\b",
     "rot13": r"(?i)\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b",

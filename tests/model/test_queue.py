@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from proxy.model.queue import QueueFull, ScoringQueue
+
+
+class Slow:
+    """A classifier that waits until it may answer, and notes what it was asked."""
+
+    artefact = SimpleNamespace(sha256="0" * 64)
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[str, str]]] = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def score(self, items: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
+        self.go.wait(5)
+        self.batches.append(list(items))
+        if any(text == "poison" for text, _ in items):
+            raise RuntimeError("broken")
+        return [{"hate": len(text) / 100} for text, _ in items]
+
+
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def queue(slow: Slow) -> Iterator[ScoringQueue]:
+    one = ScoringQueue(slow, depth=4, remember=3)  # type: ignore[arg-type]
+    yield one
+    slow.go.set()
+    one.close()
+
+
+async def test_a_text_is_read_once_and_remembered_with_its_context(slow: Slow, queue: ScoringQueue) -> None:
+    assert await queue.score("abcd") == {"hate": 0.04}
+    assert await queue.score("abcd") == {"hate": 0.04}
+    await queue.score("abcd", "before")
+    assert sum(map(len, slow.batches)) == 2
+    assert (queue.cache_hits, queue.cache_misses) == (1, 2)
+
+
+async def test_the_same_text_twice_at_once_is_read_once(slow: Slow, queue: ScoringQueue) -> None:
+    found = await queue.score_many([("same", "")] * 5)
+    assert found == [{"hate": 0.04}] * 5
+    assert sum(map(len, slow.batches)) == 1
+
+
+async def test_what_waits_is_read_together(slow: Slow, queue: ScoringQueue) -> None:
+    slow.go.clear()
+    asked = [asyncio.create_task(queue.score("x" * n)) for n in range(1, 4)]
+    await asyncio.sleep(0.05)
+    slow.go.set()
+    await asyncio.gather(*asked)
+    assert len(slow.batches) <= 2
+
+
+async def test_too_much_is_refused_at_once(slow: Slow, queue: ScoringQueue) -> None:
+    slow.go.clear()
+    asked: list[Any] = [asyncio.create_task(queue.score("the one being read"))]
+    await asyncio.sleep(0.05)
+    asked += (asyncio.create_task(queue.score(f"t{n}")) for n in range(4))
+    await asyncio.sleep(0.05)
+    with pytest.raises(QueueFull):
+        await queue.score("one more")
+    slow.go.set()
+    await asyncio.gather(*asked)
+
+
+async def test_a_failure_belongs_to_who_asked_and_is_not_remembered(slow: Slow, queue: ScoringQueue) -> None:
+    with pytest.raises(RuntimeError, match="broken"):
+        await queue.score("poison")
+    assert await queue.score("fine") == {"hate": 0.04}
+    with pytest.raises(RuntimeError):
+        await queue.score("poison")
+
+
+async def test_who_leaves_takes_nobodys_answer_along(slow: Slow, queue: ScoringQueue) -> None:
+    slow.go.clear()
+    leaves, stays = asyncio.create_task(queue.score("both")), asyncio.create_task(queue.score("both"))
+    await asyncio.sleep(0.02)
+    leaves.cancel()
+    slow.go.set()
+    assert await stays == {"hate": 0.04}
+
+
+async def test_it_forgets_the_oldest(slow: Slow, queue: ScoringQueue) -> None:
+    for text in ("a", "b", "c", "d", "a"):
+        await queue.score(text)
+    assert sum(map(len, slow.batches)) == 5
