@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from proxy.evaluate.metrics import auprc
 from proxy.types import CATEGORIES
-from training.ship import read
+from training.data import read
 
 
 def main(data: Path) -> None:

@@ -1,44 +1,38 @@
-"""From a fine-tuned folder to the shipped one: ONNX, int8, calibration, manifest."""
+"""From a fine-tuned folder to the shipped one: ONNX, int8, the wide half beside it, calibration, manifest."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from optimum.exporters.onnx import main_export
 from sklearn.linear_model import LogisticRegression
+from tokenizers import Tokenizer
+from tqdm import trange
 
 from proxy.model.artefact import Artefact
 from proxy.model.classifier import Classifier
 from proxy.types import CATEGORIES
+from training import wide
+from training.data import UNKNOWN, is_held, labels_of, read
 
 RATES = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
-
-
-def read(folder: Path) -> Iterator[dict[str, Any]]:
-    for file in sorted(folder.glob("*.jsonl.gz")):
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            yield from map(json.loads, lines)
-
-
-def is_held(row: dict[str, Any]) -> bool:
-    """A tenth of `train` that training never sees: for calibration."""
-    return int.from_bytes(hashlib.blake2b(row["id"].encode(), digest_size=4).digest(), "big") % 10 == 0
+ENOUGH = 20  # positives without which a category's mixture is the others' mean, and its probabilities are left alone
+LONGEST = 1500  # characters of a row that are read here
+DEEP_ONLY = np.tile(np.array([1, 0, 0], dtype=np.float32), (len(CATEGORIES), 1))
 
 
 def export(trained: Path, work: Path, out: Path) -> None:
-    exported = work / "onnx"
-    main_export(str(trained), exported, task="text-classification", do_validation=False)
+    """The deep half alone, int8, and the tokenizer."""
+    main_export(str(trained), work / "onnx", task="text-classification", do_validation=False)
     out.mkdir(parents=True, exist_ok=True)
-    quantize_dynamic(exported / "model.onnx", out / "model.onnx", weight_type=QuantType.QInt8, per_channel=True)
+    quantize_dynamic(work / "onnx" / "model.onnx", work / "deep.onnx", weight_type=QuantType.QInt8, per_channel=True)
     tokenizer = json.loads((trained / "tokenizer.json").read_text(encoding="utf-8"))
     tokenizer["truncation"] = tokenizer["padding"] = None
     (out / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
@@ -50,52 +44,93 @@ def manifest(out: Path, name: str, calibration: dict[str, Any], note: str) -> No
         "format": 1, "name": name, "labels": list(CATEGORIES), "max_tokens": 128, "precision": "int8",
         "sha256": digests, "note": note, "calibration": calibration,
     }  # fmt: skip
-    (out / "manifest.json").write_text(json.dumps(body, indent=1) + "\n")
+    (out / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
-def logits(classifier: Classifier, rows: list[dict[str, Any]], what: str) -> np.ndarray[Any, Any]:
+def uncalibrated() -> dict[str, Any]:
     """With the identity as calibration, the probability is the sigmoid of the logit."""
+    return {"platt": {c: [1.0, 0.0] for c in CATEGORIES}, "thresholds": {c: {"any": {"0.01": 0.5}} for c in CATEGORIES}}
+
+
+def logits(out: Path, rows: list[dict[str, Any]], what: str) -> NDArray[np.float64]:
+    """(rows, categories), of the model in `out`, whose calibration is the identity."""
+    classifier = Classifier(Artefact.load(out), threads=2)
     found: list[list[float]] = []
-    for at in range(0, len(rows), 64):
-        scores = classifier.score([(r["text"][:1500], "") for r in rows[at : at + 64]])
+    for at in trange(0, len(rows), 64, desc=what):
+        scores = classifier.score([(r["text"][:LONGEST], "") for r in rows[at : at + 64]])
         found += [[s[c] for c in CATEGORIES] for s in scores]
-        if at % 2048 == 0:
-            print(f"{what} {at}/{len(rows)}", file=sys.stderr, flush=True)
     p = np.clip(np.array(found), 1e-7, 1 - 1e-7)
     return np.log(p / (1 - p))
 
 
-def calibrate(data: Path, out: Path, sample: int) -> dict[str, Any]:
-    """Platt's scaling on the held tenth; thresholds on ordinary text of other sources."""
-    classifier = Classifier(Artefact.load(out), threads=2)
-    rng = np.random.default_rng(7)
-    held = [r for r in read(data / "train") if is_held(r)]
-    held = [held[i] for i in rng.permutation(len(held))[:sample]]
-    calm = list(read(data / "calibration"))
-    calm = [calm[i] for i in rng.permutation(len(calm))[: sample * 2]]
-    held_logits, calm_logits = logits(classifier, held, "held"), logits(classifier, calm, "calm")
-    platt, thresholds = {}, {}
+def mixture(deep: NDArray[np.float64], other: NDArray[np.float64], labels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(categories, 3): what each half weighs and the shift, by logistic regression on rows that neither has learnt from."""
+    mix = np.full((len(CATEGORIES), 3), np.nan, dtype=np.float32)
+    for column in range(len(CATEGORIES)):
+        known = labels[:, column] != UNKNOWN
+        if labels[known, column].sum() >= ENOUGH:
+            halves = np.stack([deep[known, column], other[known, column]], 1)
+            model = LogisticRegression(C=1.0).fit(halves, labels[known, column])
+            mix[column] = [*np.maximum(model.coef_[0], 0.0), model.intercept_[0]]
+    rare = np.isnan(mix[:, 0])
+    mix[rare] = np.nanmean(mix, axis=0)
+    return mix
+
+
+def calibrate(out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]]) -> dict[str, Any]:
+    """Platt's scaling on the held tenth; thresholds on ordinary text of other sources, for each voice."""
+    labels, held_logits = np.array([labels_of(r) for r in held], dtype=np.float32), logits(out, held, "held")
+    calm_logits = logits(out, calm, "calm")
     roles = np.array([r["role"] for r in calm])
-    for index, category in enumerate(CATEGORIES):
-        known = [i for i, r in enumerate(held) if r["labels"].get(category) is not None]
-        labels = np.array([held[i]["labels"][category] for i in known])
-        if labels.sum() >= 10:
-            fit = LogisticRegression(C=1.0).fit(held_logits[known, index : index + 1], labels)
+    voices = {"any": roles != "", **{role: roles == role for role in ("user", "assistant", "document")}}
+    platt, thresholds = {}, {}
+    for column, category in enumerate(CATEGORIES):
+        known = labels[:, column] != UNKNOWN
+        scale, shift = 1.0, 0.0
+        if labels[known, column].sum() >= ENOUGH:
+            fit = LogisticRegression(C=1.0).fit(held_logits[known, column : column + 1], labels[known, column])
             scale, shift = max(0.2, float(fit.coef_[0, 0])), float(fit.intercept_[0])
-        else:
-            scale, shift = 1.0, 0.0
         platt[category] = [scale, shift]
-        calm_p = 1 / (1 + np.exp(-(calm_logits[:, index] * scale + shift)))
+        calm_p = 1 / (1 + np.exp(-(calm_logits[:, column] * scale + shift)))
         thresholds[category] = {
             role: {str(rate): round(float(np.quantile(calm_p[mask], 1 - rate, method="higher")) + 1e-6, 6) for rate in RATES}
-            for role, mask in {"any": roles != "", **{r: roles == r for r in ("user", "assistant", "document")}}.items()
+            for role, mask in voices.items()
         }
     return {"platt": platt, "thresholds": thresholds}
 
 
-def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str, sample: int = 12_000) -> None:
+def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str) -> None:
     export(trained, work, out)
-    identity = {"platt": {c: [1.0, 0.0] for c in CATEGORIES}, "thresholds": {c: {"any": {"0.01": 0.5}} for c in CATEGORIES}}
-    manifest(out, name, identity, note)
-    manifest(out, name, calibrate(data, out, sample), note)
-    shutil.rmtree(work / "onnx", ignore_errors=True)
+    rows = list(read(data / "train"))
+    held, calm = [r for r in rows if is_held(r)], list(read(data / "calibration"))
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    special = tuple(int(tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]"))
+
+    def ids(some: list[dict[str, Any]]) -> list[NDArray[np.int64]]:
+        encoded = tokenizer.encode_batch([r["text"][:LONGEST] for r in some], add_special_tokens=False)
+        return [np.array(e.ids, dtype=np.int64) for e in encoded]
+
+    learnt = [r for r in rows if not is_held(r)]
+    other = wide.fit(ids(learnt), np.array([labels_of(r) for r in learnt], dtype=np.float32))
+
+    def put(mix: NDArray[np.float32], calibration: dict[str, Any]) -> None:
+        model = wide.graft(onnx.load(str(work / "deep.onnx")), other, mix, special)
+        onnx.save(model, str(out / "model.onnx"))
+        manifest(out, name, calibration, note)
+
+    put(DEEP_ONLY, uncalibrated())
+    deep_logits = logits(out, held, "deep")
+    wide_logits = other.logits([one[: wide.MAX_TOKENS] for one in ids(held)]).astype(np.float64)
+    mix = mixture(deep_logits, wide_logits, np.array([labels_of(r) for r in held], dtype=np.float32))
+    check(put, out, other, ids(held[:64]), held[:64])
+    put(mix, uncalibrated())
+    manifest(out, name, calibrate(out, held, calm), note)
+
+
+def check(put: Any, out: Path, other: wide.Wide, ids: list[NDArray[np.int64]], rows: list[dict[str, Any]]) -> None:
+    """The graph counts what `Wide.logits` counts."""
+    put(np.tile(np.array([0, 1, 0], dtype=np.float32), (len(CATEGORIES), 1)), uncalibrated())
+    short = [i for i, one in enumerate(ids) if len(one) <= wide.MAX_TOKENS - 2]
+    found = logits(out, [rows[i] for i in short], "check")
+    expected = np.clip(other.logits([ids[i] for i in short]), -16, 16)
+    np.testing.assert_allclose(np.clip(found, -16, 16), expected, atol=0.05)

