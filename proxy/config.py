@@ -208,6 +208,15 @@ class Config(BaseModel):
         return not self.keys
 
     @property
+    def unused(self) -> list[str]:
+        """What the file asks for and this version does not do; said at every start."""
+        judges = [name for name, one in self.detectors.items() if isinstance(one, JudgeDetector)]
+        return [
+            *(f"detector {name}: no rule can ask a judge in this version" for name in judges),
+            *(["audit: this version keeps no audit store; verdicts are in the log"] if self.audit else []),
+        ]
+
+    @property
     def policy_folder(self) -> Path:
         folder = self._source.parent
         return folder / self.policies if self.policies is not None else folder.parent / "policies"

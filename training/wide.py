@@ -21,10 +21,10 @@ from tqdm import tqdm
 from proxy.types import CATEGORIES
 from training.data import UNKNOWN
 
-SLOTS = 1 << 18
+SLOTS = 1 << 17
 # One multiplier a position; an n-gram of k tokens is hashed with the first k of its row. All sums stay far inside int64.
-MULTIPLIERS = ((2_654_435,), (1_000_003, 31_415_927), (3_000_009, 31_415_927, 9_973))
-OFFSETS = (0, 7, 11)
+MULTIPLIERS = ((2_654_435,), (1_000_003, 31_415_927))
+OFFSETS = (0, 7)
 PENALTY = 6.0  # inverse strength of the regularisation
 MAX_TOKENS = 128
 

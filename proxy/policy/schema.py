@@ -141,3 +141,10 @@ class PolicyFile(_Part):
     unknown_fields: Literal["inspect", "block"] = "inspect"
     rules: list[RuleFile]
     examples: list[ExampleFile] = []
+
+    @field_validator("history", "unknown_fields")
+    @classmethod
+    def _one_way(cls, value: str) -> str:
+        if value in ("judge_new", "block"):
+            raise ValueError(f'"{value}" is {NOT_YET}')
+        return value

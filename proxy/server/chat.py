@@ -72,6 +72,7 @@ class Exchange:
             (b"x-weir-route", self.matched.route.name.encode()),
             (b"x-weir-policy", self.policy.ref.encode()),
             (b"x-weir-action", str(self.action).encode()),
+            *self.matched.headers,
         ]
 
     def record(self, verdict: Verdict, direction: str) -> None:

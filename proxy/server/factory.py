@@ -31,8 +31,9 @@ def welcome(where: str, state: State) -> str:
         f"{r.match.model} -> {r.provider} under {state.snapshot.guard.policies[r.policy].ref}" for r in config.routes
     )
     keys = f"{len(config.keys)} keys" if config.keys else "none configured: open, on loopback only"
+    notes = "".join(f"  note    {note}\n" for note in config.unused)
     return (
-        f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n  try     "
+        f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n{notes}  try     "
         f"curl -s http://{where}/v1/chat/completions -H 'content-type: application/json' "
         """-d '{"model":"demo","messages":[{"role":"user","content":"/contact"}]}'"""
     )

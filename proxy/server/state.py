@@ -23,8 +23,10 @@ from proxy.load import load_guard
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
+from proxy.server.limits import Limiter
 from proxy.upstream import Provider
 from proxy.upstream.demo import Demo
+from proxy.upstream.fallback import Fallbacks
 from proxy.upstream.openai import OpenAI
 from proxy.yamlfile import FileError
 
@@ -48,6 +50,7 @@ class Matched:
     route: Route
     policy: Policy
     provider: Provider
+    headers: Headers  # what the caller is told of its limits
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class State:
     snapshot: Snapshot
     queue: ScoringQueue | None
     reload_error: str = ""
+    limiter: Limiter = field(default_factory=Limiter)
     _retired: list[Provider] = field(default_factory=list)
 
     @classmethod
@@ -111,7 +115,11 @@ class State:
             raise Refusal(404, missing, "model_not_found", "model")
         if key is not None and key.routes is not None and route.name not in key.routes:
             raise Refusal(403, f"Your key may not use the route '{route.name}'.", "route_not_allowed")
-        return Matched(route, snapshot.guard.policies[route.policy], snapshot.providers[route.provider])
+        told = self.limiter.admit(key) if key is not None else []
+        provider = snapshot.providers[route.provider]
+        if route.fallbacks:
+            provider = Fallbacks([provider, *(snapshot.providers[name] for name in route.fallbacks)])
+        return Matched(route, snapshot.guard.policies[route.policy], provider, told)
 
     def caller(self, scope: Scope) -> KeyEntry | None:
         """The key that the caller showed; None where no keys are configured. Raises Refusal 401."""

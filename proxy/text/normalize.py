@@ -89,8 +89,7 @@ def disguised(text: str, signs: Collection[str]) -> list[View]:
     if "run" in signs:
         found += _payloads(text)
     if "rot13" in signs and len(_SIGNS["rot13"].findall(text)) >= 2 > len(_PLAIN.findall(text)):
-        places = range(len(text))
-        found.append(View("rot13", codecs.decode(text, "rot13"), places, range(1, len(text) + 1)))
+        found.append(View("rot13", codecs.decode(text, "rot13"), range(len(text)), range(1, len(text) + 1)))
     if _TAG.search(text):
         hidden = [(match.start(), ord(match[0]) - 0xE0000) for match in _TAG.finditer(text)]
         places = [i for i, _ in hidden]

@@ -25,14 +25,30 @@ CONFIG = """
 version: 1
 providers:
   fake: {{type: openai, base_url: "http://127.0.0.1:{upstream}/v1", api_key: "upstream-secret"}}
+  gone: {{type: openai, base_url: "http://127.0.0.1:1/v1"}}
 routes:
+  - {{name: back, match: {{model: "back"}}, provider: gone, fallbacks: [gone, fake], policy: test}}
   - {{name: one, match: {{model: "one-*"}}, provider: fake, policy: test, unguarded: [/v1/files]}}
   - {{name: two, match: {{model: "*"}}, provider: fake, policy: test}}
 keys:
   - {{name: team-a, sha256: "{a}", routes: [one]}}
   - {{name: team-b, sha256: "{b}"}}
+  - {{name: team-c, sha256: "{c}", requests_per_minute: 2}}
 limits: {{body_bytes: 12MB}}
 """
+
+
+def alone(folder: Path, upstream: Upstream, policy: str = POLICY) -> Path:
+    """A config of one route under one policy."""
+    for name in ("config", "policies"):
+        (folder / name).mkdir()
+    (folder / "policies" / "test.yaml").write_text(policy)
+    config = folder / "config" / "weir.yaml"
+    config.write_text(
+        f'version: 1\nproviders: {{fake: {{type: openai, base_url: "http://127.0.0.1:{upstream.port}/v1"}}}}\n'
+        "routes: [{name: all, provider: fake, policy: test}]\n"
+    )
+    return config
 
 
 def digest(token: str) -> str:
@@ -46,8 +62,8 @@ def keyed(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
         (folder / name).mkdir()
     (folder / "policies" / "test.yaml").write_text(POLICY)
     config = folder / "config" / "weir.yaml"
-    config.write_text(CONFIG.format(upstream=upstream.port, a=digest("key-a"), b=digest("key-b")))
-    running = start(config, folder / "log", "--workers", "2")
+    config.write_text(CONFIG.format(upstream=upstream.port, a=digest("key-a"), b=digest("key-b"), c=digest("key-c")))
+    running = start(config, folder / "log")
     yield running
     running.process.terminate()
     running.process.wait(30)
@@ -88,6 +104,42 @@ def test_the_route_in_the_url_is_held_to_the_key_too(keyed: Weir, upstream: Upst
     assert post(keyed.url, body, "key-b", "/none/v1/chat/completions")[0] == 404
 
 
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(keyed: Weir, upstream: Upstream) -> None:
+    upstream.script = lambda body: whole(answer("Yes."))
+    with client(keyed, "key-c") as one:
+        raw = one.chat.completions.with_raw_response
+        left = [raw.create(model="m", messages=HELLO).headers["x-ratelimit-remaining-requests"] for _ in range(2)]
+        assert left == ["1", "0"]
+        with pytest.raises(openai.RateLimitError) as told:
+            one.chat.completions.create(model="m", messages=HELLO)
+    assert 0 < int(told.value.response.headers["retry-after"]) <= 60
+    assert told.value.code == "rate_limit_exceeded"
+
+
+def test_a_provider_that_is_down_is_stood_in_for(keyed: Weir, upstream: Upstream) -> None:
+    upstream.script = lambda body: whole(answer("Here."))
+    with client(keyed, "key-b") as one:
+        assert one.chat.completions.create(model="back", messages=HELLO).choices[0].message.content == "Here."
+        upstream.script = lambda body: whole({"error": {"message": "busy"}}, "503 Service Unavailable")
+        with pytest.raises(openai.InternalServerError) as told:
+            one.chat.completions.create(model="back", messages=HELLO)
+    assert told.value.status_code == 503
+
+
+def test_two_workers_share_the_port(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.script = lambda body: whole(answer("Write to a@example.com"))
+    config = alone(tmp_path, upstream)
+    running = start(config, tmp_path / "log", "--workers", "2")
+    try:
+        for _ in range(10):
+            with client(running, "k") as one:
+                made = one.chat.completions.create(model="m", messages=HELLO)
+            assert made.choices[0].message.content == "Write to [EMAIL_1]"
+    finally:
+        running.process.terminate()
+        assert running.process.wait(30) in (0, -signal.SIGTERM)
+
+
 def test_a_path_that_nobody_reads_is_refused_unless_listed(keyed: Weir, upstream: Upstream) -> None:
     upstream.script = lambda body: whole({"id": "file-1"})
     status, told = post(keyed.url, b"{}", path="/v1/batches")
@@ -126,16 +178,9 @@ def test_odd_bodies_are_answered(keyed: Weir, upstream: Upstream, body: bytes) -
 
 def test_two_thousand_rules(upstream: Upstream, tmp_path: Path) -> None:
     upstream.script = lambda body: whole(answer("Write to a@b.example, word1999 and tail-77-x."))
-    for name in ("config", "policies"):
-        (tmp_path / name).mkdir()
     rules = [f"  - {{id: k{n}, detect: {{keywords: [word{n}]}}, action: redact}}" for n in range(1000)]
     rules += [f"  - {{id: p{n}, detect: {{pattern: 'tail-{n}-[a-z]'}}, action: redact}}" for n in range(1000)]
-    (tmp_path / "policies" / "many.yaml").write_text("version: 1\nrules:\n" + "\n".join(rules) + "\n")
-    config = tmp_path / "config" / "weir.yaml"
-    config.write_text(
-        f'version: 1\nproviders: {{fake: {{type: openai, base_url: "http://127.0.0.1:{upstream.port}/v1"}}}}\n'
-        "routes: [{name: all, provider: fake, policy: many}]\n"
-    )
+    config = alone(tmp_path, upstream, "version: 1\nrules:\n" + "\n".join(rules) + "\n")
     running = start(config, tmp_path / "log")
     try:
         with client(running, "k") as one:
@@ -151,15 +196,7 @@ def test_a_stop_lets_streams_end(upstream: Upstream, tmp_path: Path) -> None:
     upstream.script = lambda body: streamed(
         chunk({"content": "one "}), 1.0, chunk({"content": "two"}), chunk({}, "stop"), b"data: [DONE]\n\n"
     )
-    for name in ("config", "policies"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "policies" / "test.yaml").write_text(POLICY)
-    config = tmp_path / "config" / "weir.yaml"
-    config.write_text(
-        f'version: 1\nproviders: {{fake: {{type: openai, base_url: "http://127.0.0.1:{upstream.port}/v1"}}}}\n'
-        "routes: [{name: all, provider: fake, policy: test}]\n"
-    )
-    running = start(config, tmp_path / "log")
+    running = start(alone(tmp_path, upstream), tmp_path / "log")
     with client(running, "k") as one:
         stream = one.chat.completions.create(model="m", messages=HELLO, stream=True)
         said = [next(iter(stream)).choices[0].delta.content]
