@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-WORDS = "the river rises in hills and winds through meadows villages bridges mills orchards gardens towns".split()  # noqa: SIM905
+WORDS = "the river rises in hills and winds through meadows villages bridges mills orchards gardens towns".split()
 numbers = itertools.count()
 
 

@@ -142,9 +142,9 @@ class PolicyFile(_Part):
     rules: list[RuleFile]
     examples: list[ExampleFile] = []
 
-    @field_validator("history", "unknown_fields")
+    @field_validator("history")
     @classmethod
-    def _one_way(cls, value: str) -> str:
-        if value in ("judge_new", "block"):
-            raise ValueError(f'"{value}" is {NOT_YET}')
+    def _all(cls, value: str) -> str:
+        if value == "judge_new":
+            raise ValueError(f'"judge_new" is {NOT_YET}; a turn that was judged before costs nothing under judge_all either')
         return value

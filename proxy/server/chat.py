@@ -23,26 +23,14 @@ from proxy.text.jsontext import JsonText
 from proxy.text.redact import Placeholders, redact
 from proxy.types import Action, Failure, Outcome, Segment, Verdict
 from proxy.upstream import Call, Response, UpstreamError
-from proxy.wire.chat import BadBody, ChunkReader, Field, Media, choice_parts, decode, encode, read_request
+from proxy.wire.chat import BadBody, ChunkReader, Field, Media, Request, choice_parts, decode, encode, read_request
 from proxy.wire.parts import Json, Part, Path, put
 
-_PASS_ON = frozenset(
-    ["openai-organization", "openai-project", "openai-beta", "idempotency-key", "traceparent", "tracestate", "user-agent"]
-)
+_PASS_ON = frozenset("openai-organization openai-project openai-beta idempotency-key traceparent tracestate user-agent".split())
 _KEEP_BACK = frozenset(
-    [
-        "connection",
-        "keep-alive",
-        "transfer-encoding",
-        "content-length",
-        "content-encoding",
-        "server",
-        "date",
-        "set-cookie",
-        "te",
-        "trailer",
-        "upgrade",
-    ]
+    (
+        "connection keep-alive transfer-encoding content-length content-encoding server date set-cookie te trailer upgrade"
+    ).split()
 )
 
 
@@ -111,8 +99,7 @@ class ChatCompletions:
             body = parse(raw)
             matched = state.match(scope, body.get("model"))
             exchange = Exchange(request_id, started, state.snapshot, matched, body)
-            fields, media = read_request(body)
-            blocked = await self._inspect_prompt(exchange, fields, media)
+            blocked = await self._inspect_prompt(exchange, read_request(body))
             metrics.guard_seconds.labels(matched.route.name, "prompt").observe(time.perf_counter() - started)
             if blocked is not None:
                 status = await self._refuse(exchange, blocked, send)
@@ -130,9 +117,12 @@ class ChatCompletions:
 
     # -- the prompt
 
-    async def _inspect_prompt(self, exchange: Exchange, fields: list[Field], media: list[Media]) -> Blocked | None:
+    async def _inspect_prompt(self, exchange: Exchange, request: Request) -> Blocked | None:
         """Judges every text of the request, writes the redactions into its body."""
         policy, guard = exchange.policy, exchange.snapshot.guard
+        fields, media, unknown = request
+        if unknown and policy.unknown_fields == "block":
+            return self._by_policy(exchange, "unknown_fields", Action.BLOCK, unknown[0])
         over = self._over_limit(exchange, fields)
         if over is not None:
             return over
@@ -198,10 +188,15 @@ class ChatCompletions:
         if exchange.policy.media == "pass":
             return None
         action = Action.BLOCK if exchange.policy.media == "block" else Action.FLAG
-        outcome = Outcome("media", action, True, "media", 1.0, None, (), "policy")
-        exchange.record(Verdict(action, (outcome,)), "prompt")
+        return ChatCompletions._by_policy(exchange, "media", action, media[0].path)
+
+    @staticmethod
+    def _by_policy(exchange: Exchange, what: str, action: Action, path: Path) -> Blocked | None:
+        """What the policy itself says of something that no detector reads."""
+        verdict = Verdict(action, (Outcome(what, action, True, what, 1.0, None, (), "policy"),))
+        exchange.record(verdict, "prompt")
         exchange.action = max(exchange.action, action)
-        return Blocked(Verdict(action, (outcome,)), media[0].path) if action is Action.BLOCK else None
+        return Blocked(verdict, path) if action is Action.BLOCK else None
 
     async def _refuse(self, exchange: Exchange, blocked: Blocked, send: AsgiSend) -> int:
         policy, verdict, body = exchange.policy, blocked.verdict, exchange.body

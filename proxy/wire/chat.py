@@ -21,27 +21,30 @@ encode = msgspec.json.Encoder().encode
 
 # Strings that are names of settings or identifiers, not somebody's text.
 _OPAQUE_REQUEST = frozenset(
-    [
-        "model",
-        "service_tier",
-        "reasoning_effort",
-        "verbosity",
-        "user",
-        "safety_identifier",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "modalities",
-        "tool_choice",
-        "function_call",
-    ]
+    (
+        "model service_tier reasoning_effort verbosity user safety_identifier prompt_cache_key prompt_cache_retention "
+        "modalities tool_choice function_call"
+    ).split()
 )
-_ENVELOPE = frozenset(
-    ["id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices", "obfuscation"]
-)
+_ENVELOPE = frozenset("id object created model system_fingerprint service_tier usage choices obfuscation".split())
 _CHOICE = frozenset(["index", "delta", "message", "logprobs", "finish_reason"])
-_TOKENS = frozenset(["type", "id", "format", "role", "object", "name", "status"])  # keys whose short values are not prose
-_MEDIA = frozenset(["image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video_url", "video"])
+_TOKENS = frozenset("type id format role object name status".split())  # keys whose short values are not prose
+_MEDIA = frozenset("image_url input_image image input_audio audio file input_file video_url video".split())
 _STREAMED_TEXT = ("content", "refusal", "reasoning_content", "reasoning")
+
+
+# Fields that the API documents. Any other is inspected all the same, and refused where the policy says so.
+_KNOWN_REQUEST = _OPAQUE_REQUEST | frozenset(
+    (
+        "messages audio frequency_penalty functions logit_bias logprobs max_completion_tokens max_tokens metadata n "
+        "parallel_tool_calls prediction presence_penalty response_format seed stop store stream stream_options "
+        "temperature tools top_logprobs top_p web_search_options"
+    ).split()
+)
+_KNOWN_MESSAGE = frozenset(
+    "role content name refusal audio tool_calls function_call tool_call_id reasoning reasoning_content".split()
+)
+_KNOWN_PARTS = _MEDIA | {"text", "refusal"}
 
 
 class BadBody(Exception):
@@ -67,8 +70,17 @@ class Media(NamedTuple):
     kind: str
 
 
-def read_request(body: Json) -> tuple[list[Field], list[Media]]:
-    """Every text and every piece of media in a request, in the order of the conversation."""
+class Request(NamedTuple):
+    """Every text and every piece of media in a request, in the order of the conversation; `unknown` are the places of
+    fields that the API does not document, whose texts are among `fields` too."""
+
+    fields: list[Field]
+    media: list[Media]
+    unknown: list[Path]
+
+
+def read_request(body: Json) -> Request:
+    """Raises BadBody."""
     if not isinstance(body, dict):
         raise BadBody("The request body must be a JSON object.")
     messages = body.get("messages")
@@ -78,6 +90,7 @@ def read_request(body: Json) -> tuple[list[Field], list[Media]]:
         raise BadBody("'model' must be a string.", "model")
     fields: list[Field] = []
     media: list[Media] = []
+    unknown: list[Path] = [(key,) for key in body if key not in _KNOWN_REQUEST]
     for key, value in body.items():
         if key == "messages" or key in _OPAQUE_REQUEST:
             continue
@@ -86,7 +99,16 @@ def read_request(body: Json) -> tuple[list[Field], list[Media]]:
         if not isinstance(message, dict):
             raise BadBody(f"'messages[{index}]' must be an object.", f"messages[{index}]")
         _read_message(message, ("messages", index), fields, media)
-    return fields, media
+        unknown += _unknown(message, ("messages", index))
+    return Request(fields, media, unknown)
+
+
+def _unknown(message: dict[str, Any], path: Path) -> Iterator[Path]:
+    yield from ((*path, key) for key in message if key not in _KNOWN_MESSAGE)
+    content = message.get("content")
+    for index, part in enumerate(content if isinstance(content, list) else ()):
+        if not isinstance(part, dict) or part.get("type") not in _KNOWN_PARTS:
+            yield (*path, "content", index)
 
 
 def _read_message(message: dict[str, Any], path: Path, fields: list[Field], media: list[Media]) -> None:

@@ -126,6 +126,21 @@ def test_a_provider_that_is_down_is_stood_in_for(keyed: Weir, upstream: Upstream
     assert told.value.status_code == 503
 
 
+def test_a_field_that_nobody_knows_is_refused_where_the_policy_says_so(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.script = lambda body: whole(answer("Yes."))
+    config = alone(tmp_path, upstream, POLICY.replace("media: flag", "unknown_fields: block"))
+    running = start(config, tmp_path / "log")
+    try:
+        with client(running, "k") as one:
+            assert one.chat.completions.create(model="m", messages=HELLO, temperature=0).choices
+            with pytest.raises(openai.BadRequestError) as told:
+                one.chat.completions.create(model="m", messages=HELLO, extra_body={"novel": {"deep": 1}})
+        assert (told.value.code, told.value.param) == ("content_filter", "novel")
+    finally:
+        running.process.terminate()
+        running.process.wait(20)
+
+
 def test_two_workers_share_the_port(upstream: Upstream, tmp_path: Path) -> None:
     upstream.script = lambda body: whole(answer("Write to a@example.com"))
     config = alone(tmp_path, upstream)

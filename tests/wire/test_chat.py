@@ -32,7 +32,7 @@ anything: Any = st.recursive(st.none() | st.booleans() | st.integers() | words, 
 
 
 def test_every_string_of_a_full_request_is_read_or_known_to_be_a_setting() -> None:
-    fields, media = read_request(REQUEST)
+    fields, media, unknown = read_request(REQUEST)
     read = {f.path for f in fields}
     whole = [m.path for m in media]
     for path, text in strings(REQUEST):
@@ -41,11 +41,12 @@ def test_every_string_of_a_full_request_is_read_or_known_to_be_a_setting() -> No
         assert path in read or in_media or named or not text, path
     for field in fields:
         assert get(REQUEST, field.path) == field.text
+    assert unknown == [("x_vendor",), ("messages", 2, "content", 4)]
     assert {m.kind for m in media} == {"image_url", "input_audio", "file"}
 
 
 def test_roles_and_kinds() -> None:
-    fields, _ = read_request(REQUEST)
+    fields = read_request(REQUEST).fields
     by_path = {f.path: f for f in fields}
     assert by_path["messages", 0, "content"].role == "system"
     assert by_path["messages", 1, "content"].role == "developer"
@@ -59,7 +60,7 @@ def test_roles_and_kinds() -> None:
 @given(anything)
 def test_a_field_that_nobody_knows_is_read_all_the_same(value: Any) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "x", "surprise": value}], "surprise": value}
-    read = {f.path for f in read_request(body)[0]}
+    read = {f.path for f in read_request(body).fields}
     assert {p for p, text in strings(value, ("surprise",)) if text} <= read
     assert {p for p, text in strings(value, ("messages", 0, "surprise"))} <= read
 
