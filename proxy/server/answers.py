@@ -1,8 +1,7 @@
-"""What Weir itself says over HTTP, in OpenAI's shapes."""
+"""What Weir itself says over HTTP."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,25 +9,25 @@ from starlette.types import Send
 
 from proxy.policy.load import Policy
 from proxy.types import Action, Outcome, Verdict
-from proxy.wire import sse
-from proxy.wire.chat import encode
+from proxy.wire.api import Api
+from proxy.wire.openai import error
 from proxy.wire.parts import Path
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Refusal(Exception):
-    """The request cannot be served: an HTTP status and OpenAI's error object. Never used for a policy's block."""
+    """The request cannot be served: an HTTP status and what an error object says. Never used for a policy's block."""
 
     def __init__(self, status: int, message: str, code: str, param: str | None = None, kind: str = "invalid_request_error"):
         super().__init__(message)
-        self.status = status
-        self.body = error(message, kind, param, code)
+        self.status, self.code, self.param, self.kind = status, code, param, kind
         self.headers: Headers = []
 
-
-def error(message: str, kind: str, param: str | None, code: str | None, **more: Any) -> bytes:
-    return encode({"error": {"message": message, "type": kind, "param": param, "code": code, **more}})
+    @property
+    def body(self) -> bytes:
+        """In OpenAI's shape."""
+        return error(self.status, str(self), self.kind, self.param, self.code)
 
 
 def severity(score: float, threshold: float | None) -> str:
@@ -59,8 +58,9 @@ def param_of(path: Path) -> str:
     return text
 
 
-def prompt_blocked(policy: Policy, outcome: Outcome, outcomes: Sequence[Outcome], path: Path) -> bytes:
-    return error(
+def prompt_blocked(api: Api, policy: Policy, outcome: Outcome, outcomes: Sequence[Outcome], path: Path) -> bytes:
+    return api.error(
+        400,
         f"The prompt was blocked by rule '{outcome.rule}' of the policy '{policy.name}'. Please change it and try again.",
         "invalid_request_error",
         param_of(path),
@@ -68,24 +68,6 @@ def prompt_blocked(policy: Policy, outcome: Outcome, outcomes: Sequence[Outcome]
         status=400,
         innererror={"code": "ResponsibleAIPolicyViolation", "content_filter_result": filter_results(outcomes)},
     )
-
-
-def refusal(model: str, text: str, stream: bool, include_usage: bool, choices: int) -> tuple[str, bytes]:
-    """(content type, body) of an answer in which the assistant refuses."""
-    head = {"id": f"chatcmpl-weir{time.time_ns():x}", "created": int(time.time()), "model": model}
-    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-    if not stream:
-        message = {"role": "assistant", "content": None, "refusal": text}
-        said = [{"index": i, "message": message, "logprobs": None, "finish_reason": "content_filter"} for i in range(choices)]
-        return "application/json", encode({**head, "object": "chat.completion", "choices": said, "usage": usage})
-    events = []
-    for delta, finish in (({"role": "assistant", "content": None, "refusal": text}, None), ({}, "content_filter")):
-        for index in range(choices):
-            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-            events.append(sse.encode(encode({**head, "object": "chat.completion.chunk", "choices": [choice]})))
-    if include_usage:
-        events.append(sse.encode(encode({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage})))
-    return "text/event-stream; charset=utf-8", b"".join([*events, sse.encode(sse.DONE)])
 
 
 def annotation(verdict: Verdict) -> dict[str, Any]:

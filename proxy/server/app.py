@@ -18,16 +18,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
-from proxy.server.answers import Refusal, error, respond
-from proxy.server.chat import ChatCompletions, kept, pass_on, read_body
+from proxy.server.answers import Refusal, respond
+from proxy.server.guarded import Guarded, kept, pass_on, read_body
 from proxy.server.moderations import Moderations
 from proxy.server.state import State, watch
 from proxy.upstream import Call, UpstreamError
-from proxy.wire.chat import encode
+from proxy.wire.api import Api
+from proxy.wire.chat import Chat
+from proxy.wire.openai import error
+from proxy.wire.parts import encode
+
+APIS: tuple[Api, ...] = (Chat(),)
 
 
 def build(state: State) -> Starlette:
-    guarded: dict[str, ASGIApp] = {"chat/completions": ChatCompletions(state), "moderations": Moderations(state)}
+    guarded: dict[str, ASGIApp] = {api.path: Guarded(state, api) for api in APIS}
+    guarded["moderations"] = Moderations(state)
     models = Models(state)
     routes = [
         Route("/livez", livez),
@@ -57,7 +63,7 @@ def build(state: State) -> Starlette:
 
 async def not_found(request: Request, problem: Exception) -> Response:
     text = f"There is no {request.method} {request.url.path} here. The API is under /v1: see /v1/models."
-    return Response(error(text, "invalid_request_error", None, "not_found"), 404, media_type="application/json")
+    return Response(error(404, text, "invalid_request_error", None, "not_found"), 404, media_type="application/json")
 
 
 async def livez(request: Request) -> Response:
@@ -156,7 +162,9 @@ class Unguarded:
         except Refusal as problem:
             await respond(send, problem.status, problem.body, headers)
         except UpstreamError as problem:
-            await respond(send, problem.status, error(str(problem), "upstream_error", None, problem.code), headers)
+            await respond(
+                send, problem.status, error(problem.status, str(problem), "upstream_error", None, problem.code), headers
+            )
 
     async def _pass(self, route: str, provider: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         snapshot = self._state.snapshot

@@ -8,11 +8,12 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.server.answers import Refusal, error, respond
-from proxy.server.chat import parse, read_body
+from proxy.server.answers import Refusal, respond
+from proxy.server.guarded import parse, read_body
 from proxy.server.state import State
 from proxy.types import CATEGORIES, Segment
-from proxy.wire.chat import BadBody, encode
+from proxy.wire.openai import error
+from proxy.wire.parts import BadBody, encode
 
 FPR = 0.005  # where no rule of the policy names a category, its threshold is taken at this false-positive rate
 _NAMES = {"self_harm": "self-harm", "sexual_minors": "sexual/minors"}
@@ -55,7 +56,7 @@ class Moderations:
             await respond(send, 200, encode(answer), headers)
         except BadBody as problem:
             status = 400
-            await respond(send, 400, error(str(problem), "invalid_request_error", problem.param, "invalid_body"), headers)
+            await respond(send, 400, error(400, str(problem), "invalid_request_error", problem.param, "invalid_body"), headers)
         except Refusal as problem:
             status = problem.status
             await respond(send, problem.status, problem.body, headers)

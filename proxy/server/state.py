@@ -31,7 +31,7 @@ from proxy.upstream.openai import OpenAI
 from proxy.yamlfile import FileError
 
 if TYPE_CHECKING:
-    from proxy.server.chat import Exchange
+    from proxy.server.guarded import Exchange
 
 log = logging.getLogger("weir")
 

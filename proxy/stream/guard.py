@@ -22,8 +22,7 @@ from proxy.stream.channel import Channel, Mode, Piece, TextRules
 from proxy.text.redact import Placeholders
 from proxy.types import Segment, Verdict
 from proxy.wire import sse
-from proxy.wire.chat import BadBody, encode, rewritten
-from proxy.wire.parts import Item, Json, Part, get, put
+from proxy.wire.parts import BadBody, Item, Json, Part, decode, encode, get, put, rewritten
 
 
 class Inspect(NamedTuple):
@@ -53,14 +52,14 @@ class Reader(Protocol):
     include_usage: bool
 
     def items(self, event: sse.Event) -> list[Item]: ...
-    def blocked(self, index: int, annotation: Json = None) -> bytes: ...
+
+    def blocked(self, index: int, annotation: Json = None, unsent: Item | None = None) -> bytes:
+        """The choice's closing event. `unsent` is the first of its items that will never leave, if one was waiting."""
+        ...
+
     def usage(self, prompt: int, completion: int) -> bytes: ...
     def done(self) -> bytes: ...
-
-
-def error_event(message: str, code: str, kind: str = "server_error") -> bytes:
-    """In OpenAI's shape; the SDKs raise on it."""
-    return sse.encode(encode({"error": {"message": message, "type": kind, "param": None, "code": code}}))
+    def error(self, message: str, code: str) -> bytes: ...
 
 
 @dataclass(slots=True)
@@ -167,9 +166,13 @@ class StreamGuard:
             if part.channel not in self._channels:
                 self._open(part)
         self._tokens += 1 if item.parts else 0
-        if item.ends == "choice":
+        if item.completes is not None:
             self._feed(fresh)
-            self._end_choice(item.choice)
+            self._complete(item.completes)
+        if item.ends == "choice" and item.choice is not None:
+            self._feed(fresh)
+            self._ended.add(item.choice)
+            self._complete((item.choice,))
         if item.ends == "error":
             self._feed(fresh)
             for channel in self._channels.values():
@@ -177,7 +180,7 @@ class StreamGuard:
         if item.barrier:
             self._waiting.append(item)
         elif item.lane is None and not item.parts:
-            self._out.append(item.raw if item.raw is not None else sse.encode(encode(item.body)))
+            self._out.append(item.raw if item.raw is not None else sse.encode(encode(item.body), item.name))
         else:
             self._lanes.setdefault(item.lane, deque()).append(item)
 
@@ -195,12 +198,10 @@ class StreamGuard:
                 self._ask(channel, channel.finish())
         fresh.clear()
 
-    def _end_choice(self, choice: int | None) -> None:
-        if choice is None:
-            return
-        self._ended.add(choice)
+    def _complete(self, prefix: tuple[Hashable, ...]) -> None:
+        """No more text will come for these channels."""
         for key, channel in self._channels.items():
-            if _choice_of(key) == choice:
+            if isinstance(key, tuple) and key[: len(prefix)] == prefix:
                 self._ask(channel, channel.finish())
 
     def _ask(self, channel: Channel, pieces: list[Piece]) -> None:
@@ -212,7 +213,7 @@ class StreamGuard:
 
     def _fail(self, message: str, code: str) -> None:
         """Upstream is no longer of use. What it said is judged and may leave; then the client is told."""
-        self._failing = error_event(message, code)
+        self._failing = self.reader.error(message, code)
         for channel in self._channels.values():
             self._ask(channel, channel.finish())
 
@@ -275,7 +276,7 @@ class StreamGuard:
             self._write(body, part, part.text)
         if self._is_hollow(item, body):
             return
-        self._out.append(sse.encode(encode(body)))
+        self._out.append(sse.encode(encode(body), item.name))
 
     @staticmethod
     def _is_hollow(item: Item, body: Json) -> bool:
@@ -292,7 +293,7 @@ class StreamGuard:
     def _split(self, item: Item) -> None:
         """Sends the head of an item whose rest must wait, if there is a word in it."""
         part = item.parts[0] if len(item.parts) == 1 else None
-        if part is None or part.path is None:
+        if part is None or part.path is None or part.boxed:
             return
         channel = self._channels[part.channel]
         head = part.text[: max(0, channel.frontier - part.start)]
@@ -300,7 +301,7 @@ class StreamGuard:
             return  # white space alone is not worth an event, unless it is the last word
         body = rewritten(item.body)
         self._write(body, part, head)
-        self._out.append(sse.encode(encode(body)))
+        self._out.append(sse.encode(encode(body), item.name))
         entries = get(item.body, part.logprobs) if part.logprobs else None
         if entries is not None and part.logprobs:
             put(item.body, part.logprobs, tokens_within(entries, len(head), len(part.text)))
@@ -311,7 +312,8 @@ class StreamGuard:
     def _write(self, body: Json, part: Part, text: str) -> None:
         channel = self._channels[part.channel]
         if part.path is not None:
-            put(body, part.path, channel.render(part.start, text))
+            text_now = channel.render(part.start, text)
+            put(body, part.path, decode(text_now) if part.boxed else text_now)
         if part.logprobs is not None:
             entries = get(body, part.logprobs)
             hidden = [(a - part.start, b - part.start) for a, b, _ in channel.edits(part.start, part.start + len(text))]
@@ -330,7 +332,7 @@ class StreamGuard:
         if choice in self._blocked:
             return
         if verdict.unavailable:
-            self._out.append(error_event("The guardrail could not judge the answer.", "guardrail_unavailable"))
+            self._out.append(self.reader.error("The guardrail could not judge the answer.", "guardrail_unavailable"))
             self._end("error")
             return
         affected = [choice] if choice is not None else list(range(self.reader.choices))
@@ -338,7 +340,8 @@ class StreamGuard:
             if index in self._blocked:
                 continue
             self._blocked.add(index)
-            self._out.append(self.reader.blocked(index, self.annotate(verdict) if self.annotate else None))
+            unsent = next((q[0] for q in self._lanes.values() if q and q[0].choice == index), None)
+            self._out.append(self.reader.blocked(index, self.annotate(verdict) if self.annotate else None, unsent))
         for key in [k for k in self._channels if _choice_of(k) in (*affected, choice)]:
             self._closed.append(self._channels.pop(key))
         for lane, queue in list(self._lanes.items()):

@@ -14,7 +14,7 @@ from typing import Any
 
 from proxy.upstream import Call, Response
 from proxy.wire import sse
-from proxy.wire.chat import decode, encode
+from proxy.wire.parts import decode, encode
 
 _HARM = "You stupid worthless idiot, everybody hates you. I will find out where you live and kill you tonight."
 SCRIPTS = {

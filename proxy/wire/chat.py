@@ -6,18 +6,16 @@ everything else is carried through untouched.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from copy import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from proxy.types import Role
 from proxy.wire import sse
-from proxy.wire.parts import Item, Json, Part, Path, is_prose, strings
-
-decode = msgspec.json.Decoder().decode
-encode = msgspec.json.Encoder().encode
+from proxy.wire.openai import error
+from proxy.wire.parts import BadBody, Field, Item, Json, Media, Part, Path, Request, Said, decode, encode, is_prose, strings
 
 # Strings that are names of settings or identifiers, not somebody's text.
 _OPAQUE_REQUEST = frozenset(
@@ -45,38 +43,6 @@ _KNOWN_MESSAGE = frozenset(
     "role content name refusal audio tool_calls function_call tool_call_id reasoning reasoning_content".split()
 )
 _KNOWN_PARTS = _MEDIA | {"text", "refusal"}
-
-
-class BadBody(Exception):
-    """The body is not what the API takes. `param` names the place."""
-
-    def __init__(self, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.param = param
-
-
-class Field(NamedTuple):
-    """One text of a request."""
-
-    path: Path
-    text: str
-    role: Role
-    kind: str = "text"
-    prose: bool = True
-
-
-class Media(NamedTuple):
-    path: Path
-    kind: str
-
-
-class Request(NamedTuple):
-    """Every text and every piece of media in a request, in the order of the conversation; `unknown` are the places of
-    fields that the API does not document, whose texts are among `fields` too."""
-
-    fields: list[Field]
-    media: list[Media]
-    unknown: list[Path]
 
 
 def read_request(body: Json) -> Request:
@@ -209,6 +175,64 @@ def _logprob_parts(logprobs: Json, parts: list[Part], index: int, at: Path) -> l
     return found
 
 
+class Chat:
+    """The API of `chat/completions`: `wire.api.Api`."""
+
+    path = "chat/completions"
+    error = staticmethod(error)
+
+    def request(self, body: Json) -> Request:
+        return read_request(body)
+
+    def said(self, answer: Json) -> list[Said]:
+        return list(_said(answer))
+
+    def block(self, answer: Json, said: Said, annotation: Json) -> None:
+        said.holder["finish_reason"] = "content_filter"
+        if annotation is not None:
+            said.holder["content_filter_results"] = annotation
+
+    def reader(self, body: Json) -> ChunkReader:
+        return ChunkReader(choices_of(body), wants_usage(body))
+
+    def refusal(self, body: Json, text: str) -> tuple[str, bytes]:
+        head = {"id": f"chatcmpl-weir{time.time_ns():x}", "created": int(time.time()), "model": body.get("model")}
+        usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        indices = range(choices_of(body))
+        message = {"role": "assistant", "content": None, "refusal": text}
+        if not body.get("stream"):
+            said = [{"index": i, "message": message, "logprobs": None, "finish_reason": "content_filter"} for i in indices]
+            return "application/json", encode({**head, "object": "chat.completion", "choices": said, "usage": usage})
+        head["object"] = "chat.completion.chunk"
+        events = []
+        for delta, finish in ((message, None), ({}, "content_filter")):
+            for index in indices:
+                choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+                events.append(sse.encode(encode({**head, "choices": [choice]})))
+        if wants_usage(body):
+            events.append(sse.encode(encode({**head, "choices": [], "usage": usage})))
+        return sse.CONTENT_TYPE, b"".join([*events, sse.encode(sse.DONE)])
+
+
+def choices_of(body: Json) -> int:
+    count = body.get("n")
+    return count if isinstance(count, int) and 1 <= count <= 128 else 1
+
+
+def wants_usage(body: Json) -> bool:
+    options = body.get("stream_options")
+    return bool(isinstance(options, dict) and options.get("include_usage"))
+
+
+def _said(answer: Json) -> Iterator[Said]:
+    for position, choice in enumerate(answer.get("choices") or []):
+        if not isinstance(choice, dict):
+            raise BadBody("a choice that is not an object")
+        parts = choice_parts(choice, position, "message", ("choices", position))
+        parts.sort(key=lambda part: "reasoning" not in str(part.channel))  # reasoning streams first
+        yield Said(position, choice, parts)
+
+
 class ChunkReader:
     """Reads chunks into items, and writes the chunks that Weir itself must say."""
 
@@ -281,7 +305,7 @@ class ChunkReader:
         head = {k: v for k, v in self._head.items() if k in _ENVELOPE and k not in ("usage", "obfuscation")}
         return sse.encode(encode({**head, "choices": choices, **more}))
 
-    def blocked(self, index: int, annotation: Json = None) -> bytes:
+    def blocked(self, index: int, annotation: Json = None, unsent: Item | None = None) -> bytes:
         choice = {"index": index, "delta": {}, "logprobs": None, "finish_reason": "content_filter"}
         if annotation is not None:
             choice["content_filter_results"] = annotation
@@ -294,6 +318,10 @@ class ChunkReader:
 
     def done(self) -> bytes:
         return sse.encode(sse.DONE)
+
+    def error(self, message: str, code: str) -> bytes:
+        """In OpenAI's shape; the SDKs raise on it."""
+        return sse.encode(error(502, message, "server_error", None, code))
 
 
 def _choice_items(body: dict[str, Any], choice: dict[str, Any], index: int) -> list[Item]:
@@ -340,12 +368,3 @@ def _only(body: dict[str, Any], choice: dict[str, Any], parts: list[Part], first
             name = part.logprobs[-1]
             one["logprobs"] = {**(one["logprobs"] or {}), name: choice["logprobs"][name]}
     return {**body, "choices": [one]}
-
-
-def rewritten(body: Json) -> Json:
-    """A copy that may be edited without touching `body`."""
-    if isinstance(body, dict):
-        return {key: rewritten(value) for key, value in body.items()}
-    if isinstance(body, list):
-        return [rewritten(value) for value in body]
-    return copy(body)

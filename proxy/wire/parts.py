@@ -3,11 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from copy import copy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from proxy.types import Role
+
+decode = msgspec.json.Decoder().decode
+encode = msgspec.json.Encoder().encode
 
 Path = tuple[str | int, ...]
 Json = Any  # a decoded JSON value
+
+
+class BadBody(Exception):
+    """The body is not what the API takes. `param` names the place."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class Field(NamedTuple):
+    """One text of a request."""
+
+    path: Path
+    text: str
+    role: Role
+    kind: str = "text"
+    prose: bool = True
+
+
+class Media(NamedTuple):
+    """Something in a request that is not text."""
+
+    path: Path
+    kind: str
+
+
+class Request(NamedTuple):
+    """Every text and every piece of media in a request, in the order of the conversation; `unknown` are the places of
+    fields that the API does not document, whose texts are among `fields` too."""
+
+    fields: list[Field]
+    media: list[Media]
+    unknown: list[Path]
 
 
 @dataclass(slots=True)
@@ -26,6 +68,7 @@ class Part:
     closed: bool = False
     prose: bool = True
     logprobs: Path | None = None
+    boxed: bool = False  # `path` leads to a JSON value whose encoding is `text`
     start: int = 0  # where it begins in its channel's source; set by the guard
 
 
@@ -44,6 +87,16 @@ class Item:
     choice: int | None = None
     barrier: Literal["", "choice", "all"] = ""
     ends: Literal["", "choice", "error", "stream"] = ""
+    name: str = ""  # the event's
+    completes: tuple[Hashable, ...] | None = None  # nothing more will come for channels that begin so
+
+
+class Said(NamedTuple):
+    """One answer in a body: what of it can be blocked apart from the others. `holder` is where a block is written."""
+
+    number: int
+    holder: dict[str, Any]
+    parts: list[Part]
 
 
 def get(body: Json, path: Path) -> Json:
@@ -71,3 +124,12 @@ def strings(value: Json, path: Path = ()) -> Iterator[tuple[Path, str]]:
 def is_prose(text: str) -> bool:
     """Whether a string of unknown meaning is worth a classifier's time: more than a name or a number."""
     return len(text) >= 12 and len(text.split(None, 3)) >= 3
+
+
+def rewritten(body: Json) -> Json:
+    """A copy that may be edited without touching `body`."""
+    if isinstance(body, dict):
+        return {key: rewritten(value) for key, value in body.items()}
+    if isinstance(body, list):
+        return [rewritten(value) for value in body]
+    return copy(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 DONE = b"[DONE]"
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
 MAX_EVENT = 8 * 1024 * 1024  # bytes; a peer that never ends an event may not fill our memory
 
 

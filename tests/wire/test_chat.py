@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire import sse
-from proxy.wire.chat import BadBody, ChunkReader, choice_parts, read_request
-from proxy.wire.parts import get, strings
+from proxy.wire.chat import ChunkReader, choice_parts, read_request
+from proxy.wire.parts import BadBody, get, strings
 
 CASES = Path(__file__).parent.parent / "cases" / "chat"
 REQUEST = json.loads((CASES / "request.json").read_text())

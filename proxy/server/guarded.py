@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions. Read `ChatCompletions.__call__` from top to bottom: it is the life of a request."""
+"""A guarded endpoint, whatever its API. Read `Guarded.__call__` from top to bottom: it is the life of a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.types import Send as AsgiSend
 from proxy import metrics
 from proxy.guard import CONTEXT
 from proxy.policy.load import Policy
-from proxy.server.answers import Headers, Refusal, annotation, error, filter_results, prompt_blocked, refusal, respond
+from proxy.server.answers import Headers, Refusal, annotation, filter_results, prompt_blocked, respond
 from proxy.server.relay import relay
 from proxy.server.state import Matched, Snapshot, State
 from proxy.stream.channel import Channel
@@ -23,8 +23,9 @@ from proxy.text.jsontext import JsonText
 from proxy.text.redact import Placeholders, redact
 from proxy.types import Action, Failure, Outcome, Segment, Verdict
 from proxy.upstream import Call, Response, UpstreamError
-from proxy.wire.chat import BadBody, ChunkReader, Field, Media, Request, choice_parts, decode, encode, read_request
-from proxy.wire.parts import Json, Part, Path, put
+from proxy.wire import sse
+from proxy.wire.api import Api
+from proxy.wire.parts import BadBody, Field, Json, Media, Part, Path, Request, Said, decode, encode, put
 
 _PASS_ON = frozenset("openai-organization openai-project openai-beta idempotency-key traceparent tracestate user-agent".split())
 _KEEP_BACK = frozenset(
@@ -84,9 +85,9 @@ class Blocked:
     path: Path
 
 
-class ChatCompletions:
-    def __init__(self, state: State) -> None:
-        self._state = state
+class Guarded:
+    def __init__(self, state: State, api: Api) -> None:
+        self._state, self._api = state, api
 
     async def __call__(self, scope: Scope, receive: Receive, send: AsgiSend) -> None:
         started = time.perf_counter()
@@ -99,7 +100,7 @@ class ChatCompletions:
             body = parse(raw)
             matched = state.match(scope, body.get("model"))
             exchange = Exchange(request_id, started, state.snapshot, matched, body)
-            blocked = await self._inspect_prompt(exchange, read_request(body))
+            blocked = await self._inspect_prompt(exchange, self._api.request(body))
             metrics.guard_seconds.labels(matched.route.name, "prompt").observe(time.perf_counter() - started)
             if blocked is not None:
                 status = await self._refuse(exchange, blocked, send)
@@ -188,7 +189,7 @@ class ChatCompletions:
         if exchange.policy.media == "pass":
             return None
         action = Action.BLOCK if exchange.policy.media == "block" else Action.FLAG
-        return ChatCompletions._by_policy(exchange, "media", action, media[0].path)
+        return Guarded._by_policy(exchange, "media", action, media[0].path)
 
     @staticmethod
     def _by_policy(exchange: Exchange, what: str, action: Action, path: Path) -> Blocked | None:
@@ -204,15 +205,14 @@ class ChatCompletions:
         outcome = verdict.blocking
         if outcome is None:
             message = "The guardrail could not judge the prompt. Please try again later."
-            text = error(message, "server_error", None, "guardrail_unavailable")
+            text = self._api.error(503, message, "server_error", None, "guardrail_unavailable")
             await respond(send, 503, text, exchange.headers)
             return 503
         if policy.on_block == "refuse":
-            usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            kind, text = refusal(body["model"], policy.refusal, bool(body.get("stream")), usage, choices_of(body))
+            kind, text = self._api.refusal(body, policy.refusal)
             await respond(send, 200, text, exchange.headers, kind)
             return 200
-        await respond(send, 400, prompt_blocked(policy, outcome, exchange.outcomes, blocked.path), exchange.headers)
+        await respond(send, 400, prompt_blocked(self._api, policy, outcome, exchange.outcomes, blocked.path), exchange.headers)
         return 400
 
     # -- the provider, and its answer
@@ -222,7 +222,7 @@ class ChatCompletions:
         body = {**exchange.body, "model": route.model} if route.model else exchange.body
         headers = {"content-type": "application/json", **pass_on(scope)}
         gone = asyncio.ensure_future(disconnected(receive))
-        opening = asyncio.ensure_future(exchange.matched.provider.open(Call("chat/completions", encode(body), headers)))
+        opening = asyncio.ensure_future(exchange.matched.provider.open(Call(self._api.path, encode(body), headers)))
         response: Response | None = None
         try:
             await asyncio.wait({gone, opening}, return_when=asyncio.FIRST_COMPLETED)
@@ -242,10 +242,9 @@ class ChatCompletions:
                 response.close()
 
     async def _stream(self, exchange: Exchange, response: Response, gone: asyncio.Future[None], send: AsgiSend) -> int:
-        body, policy, judge = exchange.body, exchange.policy, exchange.snapshot.guard
-        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        policy, judge = exchange.policy, exchange.snapshot.guard
         guard = StreamGuard(
-            ChunkReader(choices_of(body), usage),
+            self._api.reader(exchange.body),
             judge.text_rules(policy),
             exchange.placeholders,
             policy.streaming,
@@ -254,7 +253,7 @@ class ChatCompletions:
             prompt_tokens=len(exchange.context) // 4,
             annotate=annotation if exchange.matched.route.annotations == "azure" else None,
         )
-        kind = (b"content-type", b"text/event-stream; charset=utf-8")
+        kind = (b"content-type", sse.CONTENT_TYPE.encode())
         start = [kind, (b"cache-control", b"no-cache"), *exchange.headers, *kept(response, skip="content-type cache-control")]
         await send({"type": "http.response.start", "status": 200, "headers": start})
         first = True
@@ -288,7 +287,8 @@ class ChatCompletions:
         raw = await response.read()
         kind = dict(response.headers).get("content-type", "application/json")
         if response.status != 200:
-            await respond(send, response.status, provider_error(raw, response.status), [*exchange.headers, *kept(response)])
+            told = provider_error(self._api, raw, response.status)
+            await respond(send, response.status, told, [*exchange.headers, *kept(response)])
             return response.status
         try:
             answer = decode(raw)
@@ -300,8 +300,8 @@ class ChatCompletions:
         changed = await self._inspect_answer(exchange, answer)
         metrics.guard_seconds.labels(exchange.matched.route.name, "completion").observe(time.perf_counter() - began)
         if changed is None:
-            text = error("The guardrail could not judge the answer. Please try again later.", "server_error", None,
-                         "guardrail_unavailable")  # fmt: skip
+            message = "The guardrail could not judge the answer. Please try again later."
+            text = self._api.error(503, message, "server_error", None, "guardrail_unavailable")
             await respond(send, 503, text, exchange.headers)
             return 503
         await respond(send, 200, encode(answer) if changed else raw, [*exchange.headers, *kept(response)], kind)
@@ -312,26 +312,26 @@ class ChatCompletions:
         not be judged."""
         changed = False
         azure = exchange.matched.route.annotations == "azure"
-        for position, choice in enumerate(answer.get("choices") or []):
-            if not isinstance(choice, dict):
-                raise UpstreamError("The provider's answer has a choice that is not an object.", 502, "upstream_error")
-            parts = choice_parts(choice, position, "message", ("choices", position))
-            parts.sort(key=lambda part: "reasoning" not in str(part.channel))  # reasoning streams first
-            outcome = await self._inspect_choice(exchange, answer, parts)
+        for said in self._said(answer):
+            outcome = await self._inspect_choice(exchange, answer, said.parts)
             if outcome is None:
                 continue
             changed = True
             if isinstance(outcome, Verdict):
                 if outcome.unavailable:
                     return None
-                choice["finish_reason"] = "content_filter"
-                if azure:
-                    choice["content_filter_results"] = annotation(outcome)
+                self._api.block(answer, said, annotation(outcome) if azure else None)
         if azure:
             prompt = {"prompt_index": 0, "content_filter_results": filter_results(exchange.outcomes)}
             answer["prompt_filter_results"] = [prompt]
             changed = True
         return changed
+
+    def _said(self, answer: Json) -> list[Said]:
+        try:
+            return self._api.said(answer)
+        except BadBody as problem:
+            raise UpstreamError(f"The provider's answer has {problem}.", 502, "upstream_error") from problem
 
     async def _inspect_choice(self, exchange: Exchange, answer: Json, parts: list[Part]) -> Verdict | bool | None:
         """The verdict that blocks the choice, True if it was edited, None if it passes as it is."""
@@ -366,7 +366,8 @@ class ChatCompletions:
 
     async def _error(self, send: AsgiSend, exchange: Exchange | None, request_id: str, problem: Refusal) -> int:
         headers = exchange.headers if exchange else self._state.bare_headers(request_id)
-        await respond(send, problem.status, problem.body, [*headers, *problem.headers])
+        text = self._api.error(problem.status, str(problem), problem.kind, problem.param, problem.code)
+        await respond(send, problem.status, text, [*headers, *problem.headers])
         return problem.status
 
 
@@ -419,11 +420,6 @@ def conversation(fields: list[Field]) -> list[Segment]:
     return segments
 
 
-def choices_of(body: dict[str, Any]) -> int:
-    count = body.get("n")
-    return count if isinstance(count, int) and 1 <= count <= 128 else 1
-
-
 def pass_on(scope: Scope) -> dict[str, str]:
     found = {}
     for name, value in scope["headers"]:
@@ -442,21 +438,29 @@ def kept(response: Response, skip: str = "content-type") -> Headers:
     ]
 
 
-def provider_error(raw: bytes, status: int) -> bytes:
-    """The provider's error as it came when it has OpenAI's shape, wrapped when it has not."""
+def provider_error(api: Api, raw: bytes, status: int) -> bytes:
+    """The provider's error as it came when it has the usual shape, wrapped when it has not."""
     try:
         body = decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         body = None
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
         return raw
-    return error(f"The provider answered with status {status}.", "upstream_error", None, "upstream_error")
+    return api.error(status, f"The provider answered with status {status}.", "upstream_error", None, "upstream_error")
+
+
+def _boxed(text: str) -> Json:
+    """What was cut short is no JSON any more: then nothing of it is said."""
+    try:
+        return decode(text)
+    except msgspec.DecodeError:
+        return {}
 
 
 def write_part(answer: Json, part: Part, channel: Channel, end: int) -> None:
     text = part.text[:end]
     if part.path is not None:
-        put(answer, part.path, channel.render(0, text))
+        put(answer, part.path, _boxed(channel.render(0, text)) if part.boxed else channel.render(0, text))
     if part.logprobs is not None:
         from_edits = [(a, b) for a, b, _ in channel.edits(0, len(text))]
         holder: Any = answer
