@@ -25,10 +25,13 @@ from proxy.server.state import State, watch
 from proxy.upstream import Call, UpstreamError
 from proxy.wire.api import Api
 from proxy.wire.chat import Chat
+from proxy.wire.completions import Completions
+from proxy.wire.embeddings import Embeddings
+from proxy.wire.messages import CountTokens, Messages
 from proxy.wire.openai import error
 from proxy.wire.parts import encode
 
-APIS: tuple[Api, ...] = (Chat(),)
+APIS: tuple[Api, ...] = (Chat(), Completions(), Embeddings(), Messages(), CountTokens())
 
 
 def build(state: State) -> Starlette:

@@ -27,7 +27,12 @@ from proxy.wire import sse
 from proxy.wire.api import Api
 from proxy.wire.parts import BadBody, Field, Json, Media, Part, Path, Request, Said, decode, encode, put
 
-_PASS_ON = frozenset("openai-organization openai-project openai-beta idempotency-key traceparent tracestate user-agent".split())
+_PASS_ON = frozenset(
+    (
+        "anthropic-version anthropic-beta openai-organization openai-project openai-beta idempotency-key traceparent "
+        "tracestate user-agent"
+    ).split()
+)
 _KEEP_BACK = frozenset(
     (
         "connection keep-alive transfer-encoding content-length content-encoding server date set-cookie te trailer upgrade"
@@ -208,8 +213,9 @@ class Guarded:
             text = self._api.error(503, message, "server_error", None, "guardrail_unavailable")
             await respond(send, 503, text, exchange.headers)
             return 503
-        if policy.on_block == "refuse":
-            kind, text = self._api.refusal(body, policy.refusal)
+        refused = self._api.refusal(body, policy.refusal) if policy.on_block == "refuse" else None
+        if refused is not None:
+            kind, text = refused
             await respond(send, 200, text, exchange.headers, kind)
             return 200
         await respond(send, 400, prompt_blocked(self._api, policy, outcome, exchange.outcomes, blocked.path), exchange.headers)
@@ -424,7 +430,7 @@ def pass_on(scope: Scope) -> dict[str, str]:
     found = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1")
-        if key in _PASS_ON or (key == "authorization" and not scope.get("weir.key")):
+        if key in _PASS_ON or (key in ("authorization", "x-api-key") and not scope.get("weir.key")):
             found[key] = value.decode("latin-1")
     return found
 

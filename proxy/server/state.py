@@ -126,7 +126,8 @@ class State:
         keys = self.snapshot.config.keys
         if not keys:
             return None
-        shown = dict(scope["headers"]).get(b"authorization", b"").removeprefix(b"Bearer ").strip()
+        headers = dict(scope["headers"])
+        shown = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip() or headers.get(b"x-api-key", b"").strip()
         digest = hashlib.sha256(shown).hexdigest()
         for key in keys:
             if hmac.compare_digest(digest, key.sha256.lower()):

@@ -14,7 +14,7 @@ closing chunk. When the last choice has ended by a block, Weir closes the stream
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -371,12 +371,21 @@ def _choice_of(channel: Hashable) -> int | None:
     return channel[0] if isinstance(channel, tuple) and isinstance(channel[0], int) else None
 
 
-def tokens_within(entries: list[Json], start: int, end: int, hidden: list[tuple[int, int]] | None = None) -> list[Json]:
-    """The logprob entries whose text lies wholly in `[start, end)` and touches nothing hidden."""
-    kept, at = [], 0
-    for entry in entries:
+def tokens_within(entries: Json, start: int, end: int, hidden: list[tuple[int, int]] | None = None) -> Json:
+    """The logprob entries whose text lies wholly in `[start, end)` and touches nothing hidden. The older API has them as
+    parallel lists in one object."""
+    if isinstance(entries, dict):
+        tokens = entries.get("tokens") or []
+        kept = [i for i, _ in _within(tokens, start, end, hidden)]
+        lists = {k: v for k, v in entries.items() if isinstance(v, list) and len(v) == len(tokens)}
+        return {**entries, **{k: [v[i] for i in kept] for k, v in lists.items()}}
+    return [entry for _, entry in _within(entries, start, end, hidden)]
+
+
+def _within(entries: list[Json], start: int, end: int, hidden: list[tuple[int, int]] | None) -> Iterator[tuple[int, Json]]:
+    at = 0
+    for index, entry in enumerate(entries):
         token = str(entry.get("token", "")) if isinstance(entry, dict) else str(entry)
         left, at = at, at + len(token)
         if left >= start and at <= end and not any(left < b and at > a for a, b in hidden or ()):
-            kept.append(entry)
-    return kept
+            yield index, entry

@@ -7,6 +7,7 @@ What the scripts say is made up to set the guard off.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import time
 from collections.abc import AsyncIterator
@@ -43,6 +44,12 @@ class Demo:
                 encode({"object": "list", "data": [{"id": "demo", "object": "model", "created": 0, "owned_by": "weir"}]})
             )
         body = decode(call.body)
+        if call.path == "embeddings":
+            return _Whole(_embeddings(body))
+        if call.path == "completions":
+            return self._completion(body)
+        if call.path.startswith("messages"):
+            return self._anthropic(body, call.path.endswith("count_tokens"))
         text, tool = answer(body)
         head = {"id": f"chatcmpl-demo{time.time_ns():x}", "created": int(time.time()), "model": body.get("model", "demo")}
         count = max(1, int(body.get("n") or 1))
@@ -55,8 +62,71 @@ class Demo:
         ]
         return _Whole(encode({**head, "object": "chat.completion", "choices": choices, "usage": _usage(text)}))
 
+    def _completion(self, body: dict[str, Any]) -> Response:
+        asked = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
+        said = [answer({"messages": [{"role": "user", "content": str(one)}]})[0] for one in asked]
+        head = {
+            "id": f"cmpl-demo{time.time_ns():x}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": body["model"],
+        }
+        if not body.get("stream"):
+            choices = [{"index": i, "text": t, "logprobs": None, "finish_reason": "stop"} for i, t in enumerate(said)]
+            return _Whole(encode({**head, "choices": choices, "usage": _usage(" ".join(said))}))
+        events = [(i, token, None) for i, text in enumerate(said) for token in _TOKEN.findall(text)]
+        events += [(i, "", "stop") for i, _ in enumerate(said)]  # type: ignore[misc]
+        chunks = [
+            sse.encode(encode({**head, "choices": [{"index": i, "text": t, "logprobs": None, "finish_reason": f}]}))
+            for i, t, f in events
+        ]
+        return _Stream([*chunks, sse.encode(sse.DONE)], self._delay)
+
+    def _anthropic(self, body: dict[str, Any], count: bool) -> Response:
+        if count:
+            return _Whole(encode({"input_tokens": len(_TOKEN.findall(str(body["messages"])))}))
+        text, tool = answer(body)
+        block: dict[str, Any] = {"type": "text", "text": text}
+        if tool:
+            given = decode(tool["function"]["arguments"].encode())
+            block = {"type": "tool_use", "id": "toolu_demo", "name": tool["function"]["name"], "input": given}
+        usage = {"input_tokens": 10, "output_tokens": len(_TOKEN.findall(text))}
+        head = {"id": f"msg_demo{time.time_ns():x}", "type": "message", "role": "assistant", "model": body["model"]}
+        reason = "tool_use" if tool else "end_turn"
+        if not body.get("stream"):
+            return _Whole(encode({**head, "content": [block], "stop_reason": reason, "stop_sequence": None, "usage": usage}))
+        begun = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+        empty = {**block, "input": {}} if tool else {**block, "text": ""}
+        events: list[dict[str, Any]] = [
+            {"type": "message_start", "message": begun},
+            {"type": "content_block_start", "index": 0, "content_block": empty},
+        ]
+        if tool:
+            pieces = re.findall(r".{1,4}", tool["function"]["arguments"])
+            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+        else:
+            deltas = [{"type": "text_delta", "text": token} for token in _TOKEN.findall(text)]
+        events += ({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas)
+        events += [
+            {"type": "content_block_stop", "index": 0},
+            {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage},
+            {"type": "message_stop"},
+        ]
+        return _Stream([sse.encode(encode(e), e["type"]) for e in events], self._delay)
+
     async def close(self) -> None:
         return None
+
+
+def _embeddings(body: dict[str, Any]) -> bytes:
+    """Numbers that depend on the text and mean nothing."""
+    asked = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    digests = [hashlib.sha256(str(one).encode()).digest()[:8] for one in asked]
+    data = [
+        {"object": "embedding", "index": i, "embedding": [b / 127.5 - 1 for b in digest]} for i, digest in enumerate(digests)
+    ]
+    usage = {"prompt_tokens": len(asked), "total_tokens": len(asked)}
+    return encode({"object": "list", "data": data, "model": body["model"], "usage": usage})
 
 
 def answer(body: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:

@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's HTTP, over one pooled aiohttp session a process.
+"""Any server that speaks OpenAI's HTTP (or Anthropic's, at `messages`), over one pooled aiohttp session a process.
 
 aiohttp and not httpx: the latter's transport costs eight times the CPU a request (`bench/`).
 """
@@ -35,6 +35,8 @@ class OpenAI:
         headers = dict(call.headers)
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
+            if call.path.startswith("messages"):
+                headers["x-api-key"] = self._key
         try:
             response = await self._client().request(
                 call.method, self._root + call.path, data=call.body or None, headers=headers, timeout=self._timeout,

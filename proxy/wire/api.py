@@ -30,8 +30,8 @@ class Api(Protocol):
         """Of the streamed answer to this request."""
         ...
 
-    def refusal(self, body: Json, text: str) -> tuple[str, bytes]:
-        """(content type, body) of an answer in which the assistant refuses."""
+    def refusal(self, body: Json, text: str) -> tuple[str, bytes] | None:
+        """(content type, body) of an answer in which the assistant refuses; None where no assistant speaks."""
         ...
 
     def error(self, status: int, /, message: str, kind: str, param: str | None, code: str | None, **more: Any) -> bytes: ...

@@ -195,7 +195,7 @@ class Chat:
     def reader(self, body: Json) -> ChunkReader:
         return ChunkReader(choices_of(body), wants_usage(body))
 
-    def refusal(self, body: Json, text: str) -> tuple[str, bytes]:
+    def refusal(self, body: Json, text: str) -> tuple[str, bytes] | None:
         head = {"id": f"chatcmpl-weir{time.time_ns():x}", "created": int(time.time()), "model": body.get("model")}
         usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         indices = range(choices_of(body))

@@ -130,6 +130,10 @@ def upstream() -> Iterator[Upstream]:
         server = loop.run_until_complete(start())
         loop.run_forever()
         server.close()
+        if left := asyncio.all_tasks(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()
 
     thread = threading.Thread(target=run, daemon=True)
