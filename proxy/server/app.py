@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
 from proxy.server.answers import Refusal, respond
+from proxy.server.classify import Classify
 from proxy.server.guarded import Guarded, kept, pass_on, read_body
 from proxy.server.moderations import Moderations
 from proxy.server.state import State, watch
@@ -36,7 +37,7 @@ APIS: tuple[Api, ...] = (Chat(), Completions(), Embeddings(), Messages(), CountT
 
 def build(state: State) -> Starlette:
     guarded: dict[str, ASGIApp] = {api.path: Guarded(state, api) for api in APIS}
-    guarded["moderations"] = Moderations(state)
+    guarded |= {"moderations": Moderations(state), "classify": Classify(state)}
     models = Models(state)
     routes = [
         Route("/livez", livez),

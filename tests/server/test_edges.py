@@ -172,6 +172,32 @@ def test_moderations_of_one_text_and_of_many(keyed: Weir) -> None:
             one.moderations.create(input=[{"type": "image_url", "image_url": {"url": "x"}}])
 
 
+def test_classify_says_what_a_policy_makes_of_a_text(keyed: Weir) -> None:
+    def classify(**body: Any) -> tuple[int, Any]:
+        return post(keyed.url, json.dumps(body).encode(), path="/v1/classify")
+
+    status, found = classify(input="Mail joe@example.com", policy="test")
+    assert (status, found["action"], found["flagged"]) == (200, "redact", True)
+    assert found["results"][0]["redactions"] == [{"span": [5, 20], "label": "EMAIL"}]
+    own = (
+        "version: 1\nname: mine\nrules:\n  - {id: w, detect: {keywords: [heron]}, on: [prompt], roles: [tool], action: block}\n"
+    )
+    talk = [{"role": "user", "content": "a heron"}, {"role": "tool", "content": "a heron", "tool_call_id": "t"}]
+    status, found = classify(input=talk, policy=own)
+    assert (status, found["action"], [r["action"] for r in found["results"] if r["findings"]]) == (200, "block", ["block"])
+    assert found["policy"].startswith("mine@")
+    for wrong, code in (
+        (own.replace("block", "blok"), "invalid_policy"),
+        ("nobody", "invalid_policy"),
+        ("# Be kind\n", "judge_not_configured"),
+    ):
+        status, told = classify(input="x", policy=wrong)
+        assert (status, told["error"]["code"]) == (400, code)
+    assert "policy:4" in classify(input="x", policy=own.replace("block", "blok"))[1]["error"]["message"]
+    assert classify(input=[])[0] == 400
+    assert post(keyed.url, b"{}", "wrong", "/v1/classify")[0] == 401
+
+
 def test_ten_megabytes_have_a_clear_outcome(keyed: Weir, upstream: Upstream) -> None:
     upstream.script = lambda body: whole(answer("Yes."))
     said = "All is well by the river today. " * 320_000
