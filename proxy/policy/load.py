@@ -56,6 +56,7 @@ class Rule:
     thresholds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  # role -> score
     patterns: tuple[Pattern, ...] = ()
     sources: frozenset[str] = frozenset()  # the ids of the patterns
+    restore: bool = False  # the answer gets the real values back
 
     def concerns(self, direction: str, role: str) -> bool:
         return direction in self.on and (self.roles is None or role in self.roles)
@@ -104,6 +105,10 @@ class Policy:
     @property
     def patterns(self) -> dict[str, Pattern]:
         return {p.id: p for rule in self.rules for p in rule.patterns}
+
+    @property
+    def restored_labels(self) -> frozenset[str]:
+        return frozenset(p.label or rule.label for rule in self.rules if rule.restore for p in rule.patterns)
 
     def pattern_ids(self, direction: Direction) -> frozenset[str]:
         return frozenset(i for rule in self.rules if direction in rule.on for i in rule.sources)
@@ -190,6 +195,7 @@ class _Compiler:
             thresholds=self._thresholds(detect),
             patterns=patterns,
             sources=frozenset(p.id for p in patterns),
+            restore=rule.restore,
         )
 
     def _thresholds(self, detect: Detect) -> Mapping[str, float]:

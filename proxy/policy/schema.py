@@ -92,12 +92,11 @@ class RuleFile(_Part):
     text: str | None = None
     description: str | None = None
 
-    @field_validator("restore")
-    @classmethod
-    def _no_restore(cls, value: bool) -> bool:
-        if value:
-            raise ValueError(f'"restore: true" is {NOT_YET}; the answer keeps the placeholders')
-        return value
+    @model_validator(mode="after")
+    def _restorable(self) -> RuleFile:
+        if self.restore and (self.action != "redact" or self.detect.category is not None or "prompt" not in self.on):
+            raise ValueError('"restore" goes with a rule that redacts entities, secrets, keywords or a pattern in prompts')
+        return self
 
 
 class Expect(_Part):

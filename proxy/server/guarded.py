@@ -20,7 +20,7 @@ from proxy.server.state import Matched, Snapshot, State
 from proxy.stream.channel import Channel
 from proxy.stream.guard import StreamGuard, tokens_within
 from proxy.text.jsontext import JsonText
-from proxy.text.redact import Placeholders, redact
+from proxy.text.redact import Placeholders, Restorer, redact
 from proxy.types import Action, Failure, Outcome, Segment, Verdict
 from proxy.upstream import Call, Response, UpstreamError
 from proxy.wire import sse
@@ -53,6 +53,7 @@ class Exchange:
     outcomes: list[Outcome] = field(default_factory=list)
     skipped: list[Failure] = field(default_factory=list)
     placeholders: Placeholders = field(default_factory=Placeholders)
+    restorer: Restorer | None = None
     context: str = field(default="", repr=False)
 
     @property
@@ -148,9 +149,15 @@ class Guarded:
                 worst = Blocked(verdict, one.path)
         if worst is not None:
             return worst
+        restored = policy.restored_labels
+        if restored:
+            for one in fields:
+                exchange.placeholders.avoid(one.text)
         for one, verdict in zip(fields, found, strict=True):
             if verdict.redactions:
                 put(exchange.body, one.path, self._redacted(exchange, one, verdict))
+        if restored and (values := exchange.placeholders.values(restored)):
+            exchange.restorer = Restorer(values)
         return None
 
     @staticmethod
@@ -257,6 +264,7 @@ class Guarded:
             policy.follow_limit,
             exchange.context,
             prompt_tokens=len(exchange.context) // 4,
+            restorer=exchange.restorer,
             annotate=annotation if exchange.matched.route.annotations == "azure" else None,
         )
         kind = (b"content-type", sse.CONTENT_TYPE.encode())
@@ -347,7 +355,7 @@ class Guarded:
         blocked: Verdict | None = None
         for part in parts:
             channel = Channel(rules, exchange.placeholders.child(), policy.streaming, policy.follow_limit, part.kind,
-                              asks_model=part.prose)  # fmt: skip
+                              part.prose, exchange.restorer)  # fmt: skip
             if blocked is None:
                 pieces = [*channel.feed(part.text), *channel.finish()]
                 found = await asyncio.gather(

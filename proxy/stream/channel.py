@@ -30,8 +30,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from proxy.stream.cut import cut
 from proxy.text.jsontext import JsonText
-from proxy.text.redact import Placeholders
+from proxy.text.redact import Placeholders, Restorer
 from proxy.types import Action, Finding, Scan, Span, Verdict
+from proxy.wire.parts import encode
 
 Mode = Literal["hold", "buffer", "follow"]
 Kind = Literal["text", "json"]
@@ -74,6 +75,7 @@ class Channel:
     follow_limit: int = 0
     kind: Kind = "text"
     asks_model: bool = True
+    restorer: Restorer | None = None  # of the values that the prompt's placeholders stand for
     finished: bool = False
     blocked_by: Verdict | None = None
     leaked: int = 0  # characters of blocked text that had left, in follow mode
@@ -123,6 +125,9 @@ class Channel:
             return
         scan = self.rules.scan(self._tail, self._before, final)
         settled, findings = scan.settled, scan.findings
+        if self.restorer is not None:
+            settled = self._restore(settled, findings, final)
+            findings = tuple(f for f in findings if f.span.end <= settled)
         if self._json and not final:
             settled = self._whole_tokens(settled, findings)
             findings = tuple(f for f in findings if f.span.end <= settled)
@@ -138,6 +143,25 @@ class Channel:
                 self._judged = self._settled
         if self._stop and not self.asks_model:
             self.blocked_by = self._stop
+
+    def _restore(self, settled: int, findings: tuple[Finding, ...], final: bool) -> int:
+        """Puts the real values back into what has settled; answers how far that is, for nothing found is cut in two."""
+        assert self.restorer is not None
+        found = self.restorer.find(self._tail)
+        if not final:
+            settled = min(settled, self.restorer.settled(self._tail))
+        whole = [*found, *(f.span for f in findings)]
+        while cut_in_two := [span.start for span in whole if span.start < settled < span.end]:
+            settled = min(cut_in_two)
+        for span in found:
+            if span.end <= settled:
+                value = self.restorer.values[self._tail[span.start : span.end]]
+                start, end = span.start + self._settled, span.end + self._settled
+                if self._json is not None:
+                    value = encode(value)[1:-1].decode()
+                    start, end = self._json.source(start), self._json.source(end)
+                self._merge(start, end, value)
+        return settled
 
     def _whole_tokens(self, settled: int, findings: tuple[Finding, ...]) -> int:
         """A bare JSON number is redacted whole or not at all, so it settles whole."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from proxy.stream.channel import Channel, Mode, Piece, TextRules
-from proxy.text.redact import Placeholders
+from proxy.text.redact import Placeholders, Restorer
 from proxy.types import Segment, Verdict
 from proxy.wire import sse
 from proxy.wire.parts import BadBody, Item, Json, Part, decode, encode, get, put, rewritten
@@ -71,6 +71,7 @@ class StreamGuard:
     follow_limit: int = 0
     context: str = field(default="", repr=False)  # the end of the prompt
     prompt_tokens: int = 0
+    restorer: Restorer | None = None
     annotate: Any = None  # verdict -> what a blocked chunk says of it
 
     _parser: sse.Parser = field(default_factory=sse.Parser)
@@ -186,7 +187,7 @@ class StreamGuard:
 
     def _open(self, part: Part) -> None:
         self._channels[part.channel] = Channel(
-            self.rules, self.placeholders.child(), self.mode, self.follow_limit, part.kind, asks_model=part.prose
+            self.rules, self.placeholders.child(), self.mode, self.follow_limit, part.kind, part.prose, self.restorer
         )
 
     def _feed(self, fresh: dict[Hashable, list[str]]) -> None:

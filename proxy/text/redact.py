@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable, Mapping
 
 from proxy.types import Span
+
+_PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_\d+\]")
 
 
 class Placeholders:
@@ -17,13 +20,24 @@ class Placeholders:
     def __init__(self, parent: Placeholders | None = None) -> None:
         self._names: dict[tuple[str, str], str] = dict(parent._names) if parent else {}
         self._counts: dict[str, int] = dict(parent._counts) if parent else {}
+        self._taken: set[str] = set(parent._taken) if parent else set()
+
+    def avoid(self, text: str) -> None:
+        """What stands in the text already is nobody's name: `[EMAIL_1]` written by a person stays what it was."""
+        self._taken.update(_PLACEHOLDER.findall(text))
 
     def name(self, label: str, value: str) -> str:
         key = (label, value)
-        if key not in self._names:
+        while key not in self._names:
             self._counts[label] = self._counts.get(label, 0) + 1
-            self._names[key] = f"[{label}_{self._counts[label]}]"
+            name = f"[{label}_{self._counts[label]}]"
+            if name not in self._taken:
+                self._names[key] = name
         return self._names[key]
+
+    def values(self, labels: Collection[str]) -> dict[str, str]:
+        """Placeholder -> what it stands for, of these labels."""
+        return {name: value for (label, value), name in self._names.items() if label in labels}
 
     def child(self) -> Placeholders:
         return Placeholders(self)
@@ -38,3 +52,24 @@ def redact(text: str, redactions: Iterable[tuple[Span, str]], placeholders: Plac
         at = end
     out.append(text[at:])
     return "".join(out)
+
+
+class Restorer:
+    """Finds the placeholders of a request in its answer, for the real values to come back. Pure.
+
+    A name that the request did not give is not ours, and left alone.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self._names = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))))
+        self._longest = max(map(len, values))
+
+    def find(self, text: str) -> list[Span]:
+        return [Span(*match.span()) for match in self._names.finditer(text)]
+
+    def settled(self, text: str) -> int:
+        """Where the last placeholder begins that more text could complete; the end of the text if none does."""
+        at = text.rfind("[", max(0, len(text) - self._longest + 1))
+        begun = at >= 0 and any(name.startswith(text[at:]) for name in self.values)
+        return at if begun else len(text)

@@ -141,6 +141,41 @@ def test_a_field_that_nobody_knows_is_refused_where_the_policy_says_so(upstream:
         running.process.wait(20)
 
 
+def test_real_values_come_back(upstream: Upstream, tmp_path: Path) -> None:
+    policy = POLICY.replace("us_ssn, fr_nir]}, action: redact}", "us_ssn, fr_nir]}, action: redact, restore: true}")
+    running = start(alone(tmp_path, upstream, policy), tmp_path / "log")
+    asked: Any = [
+        {"role": "user", "content": "I wrote [EMAIL_1] in a form; my mail is joe@example.com"},
+        {"role": "tool", "tool_call_id": "t", "content": '{"mail": "ann@example.com"}'},
+    ]
+    said = "Joe is [EMAIL_2], Ann is [EMAIL_3], who is [EMAIL_1] or [EMAIL_9]? Ask eve@example.net."
+    back = "Joe is joe@example.com, Ann is ann@example.com, who is [EMAIL_1] or [EMAIL_9]? Ask [EMAIL_4]."
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+    try:
+        with client(running, "k") as one:
+            upstream.script = lambda body: whole(answer(said))
+            assert one.chat.completions.create(model="m", messages=asked).choices[0].message.content == back
+            sent = upstream.requests[-1]["messages"]
+            assert sent[0]["content"] == "I wrote [EMAIL_1] in a form; my mail is [EMAIL_2]"
+            assert sent[1]["content"] == '{"mail": "[EMAIL_3]"}'
+            pieces = [chunk({"tool_calls": [{"index": 0, "function": {"arguments": c}}]}) for c in '{"to": "[EMAIL_2]"}']
+            upstream.script = lambda body: streamed(
+                *(chunk({"content": c}) for c in said),
+                chunk({"tool_calls": [call]}),
+                *pieces,
+                chunk({}, "stop"),
+                b"data: [DONE]\n\n",
+            )
+            chunks = [c.choices[0].delta for c in one.chat.completions.create(model="m", messages=asked, stream=True)]
+        assert "".join(d.content or "" for d in chunks) == back
+        calls = [d.tool_calls[0].function for d in chunks if d.tool_calls]
+        assert json.loads("".join(f.arguments or "" for f in calls if f)) == {"to": "joe@example.com"}
+        assert "joe@" not in running.log.read_text()
+    finally:
+        running.process.terminate()
+        running.process.wait(20)
+
+
 def test_two_workers_share_the_port(upstream: Upstream, tmp_path: Path) -> None:
     upstream.script = lambda body: whole(answer("Write to a@example.com"))
     config = alone(tmp_path, upstream)
