@@ -31,8 +31,9 @@ from proxy.wire.embeddings import Embeddings
 from proxy.wire.messages import CountTokens, Messages
 from proxy.wire.openai import error
 from proxy.wire.parts import encode
+from proxy.wire.responses import Responses
 
-APIS: tuple[Api, ...] = (Chat(), Completions(), Embeddings(), Messages(), CountTokens())
+APIS: tuple[Api, ...] = (Chat(), Completions(), Embeddings(), Responses(), Messages(), CountTokens())
 
 
 def build(state: State) -> Starlette:

@@ -50,12 +50,15 @@ class Reader(Protocol):
 
     choices: int
     include_usage: bool
+    watches: bool  # whether it wants to know what left
 
     def items(self, event: sse.Event) -> list[Item]: ...
 
-    def blocked(self, index: int, annotation: Json = None, unsent: Item | None = None) -> bytes:
-        """The choice's closing event. `unsent` is the first of its items that will never leave, if one was waiting."""
+    def sent(self, body: Json) -> None:
+        """One body has left for the client, as it is."""
         ...
+
+    def blocked(self, index: int, annotation: Json = None) -> bytes: ...
 
     def usage(self, prompt: int, completion: int) -> bytes: ...
     def done(self) -> bytes: ...
@@ -158,6 +161,8 @@ class StreamGuard:
         if item.choice is not None and (item.choice in self._blocked or item.choice in self._ended):
             return  # its choice is closed; nothing may trail a finish
         for part in item.parts:
+            if part.repeats:
+                continue  # the channel has had this text already
             if part.closed:
                 part.channel = (item.choice, "closed", self._next_id)
                 self._next_id += 1
@@ -181,7 +186,7 @@ class StreamGuard:
         if item.barrier:
             self._waiting.append(item)
         elif item.lane is None and not item.parts:
-            self._out.append(item.raw if item.raw is not None else sse.encode(encode(item.body), item.name))
+            self._say(item, item.body)
         else:
             self._lanes.setdefault(item.lane, deque()).append(item)
 
@@ -270,14 +275,19 @@ class StreamGuard:
 
     def _pass(self, item: Item) -> None:
         if item.raw is not None and not any(self._touched(part) for part in item.parts):
-            self._out.append(item.raw)
+            self._say(item, item.body)
             return
         body = rewritten(item.body)
         for part in item.parts:
             self._write(body, part, part.text)
-        if self._is_hollow(item, body):
-            return
-        self._out.append(sse.encode(encode(body), item.name))
+        item.raw = None
+        if not self._is_hollow(item, body):
+            self._say(item, body)
+
+    def _say(self, item: Item, body: Json) -> None:
+        self._out.append(item.raw if item.raw is not None else sse.encode(encode(body), item.name))
+        if self.reader.watches:
+            self.reader.sent(body)
 
     @staticmethod
     def _is_hollow(item: Item, body: Json) -> bool:
@@ -294,7 +304,7 @@ class StreamGuard:
     def _split(self, item: Item) -> None:
         """Sends the head of an item whose rest must wait, if there is a word in it."""
         part = item.parts[0] if len(item.parts) == 1 else None
-        if part is None or part.path is None or part.boxed:
+        if part is None or part.path is None or part.boxed or part.repeats:
             return
         channel = self._channels[part.channel]
         head = part.text[: max(0, channel.frontier - part.start)]
@@ -302,12 +312,12 @@ class StreamGuard:
             return  # white space alone is not worth an event, unless it is the last word
         body = rewritten(item.body)
         self._write(body, part, head)
-        self._out.append(sse.encode(encode(body), item.name))
+        item.raw = None
+        self._say(item, body)
         entries = get(item.body, part.logprobs) if part.logprobs else None
         if entries is not None and part.logprobs:
             put(item.body, part.logprobs, tokens_within(entries, len(head), len(part.text)))
         part.text, part.start = part.text[len(head) :], part.start + len(head)
-        item.raw = None
         put(item.body, part.path, part.text)
 
     def _write(self, body: Json, part: Part, text: str) -> None:
@@ -341,8 +351,7 @@ class StreamGuard:
             if index in self._blocked:
                 continue
             self._blocked.add(index)
-            unsent = next((q[0] for q in self._lanes.values() if q and q[0].choice == index), None)
-            self._out.append(self.reader.blocked(index, self.annotate(verdict) if self.annotate else None, unsent))
+            self._out.append(self.reader.blocked(index, self.annotate(verdict) if self.annotate else None))
         for key in [k for k in self._channels if _choice_of(k) in (*affected, choice)]:
             self._closed.append(self._channels.pop(key))
         for lane, queue in list(self._lanes.items()):

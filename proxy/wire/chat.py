@@ -236,6 +236,8 @@ def _said(answer: Json) -> Iterator[Said]:
 class ChunkReader:
     """Reads chunks into items, and writes the chunks that Weir itself must say."""
 
+    watches = False
+
     def __init__(self, choices: int = 1, include_usage: bool = False) -> None:
         self.choices = choices
         self.include_usage = include_usage
@@ -305,7 +307,10 @@ class ChunkReader:
         head = {k: v for k, v in self._head.items() if k in _ENVELOPE and k not in ("usage", "obfuscation")}
         return sse.encode(encode({**head, "choices": choices, **more}))
 
-    def blocked(self, index: int, annotation: Json = None, unsent: Item | None = None) -> bytes:
+    def sent(self, body: Json) -> None:
+        """Not asked for."""
+
+    def blocked(self, index: int, annotation: Json = None) -> bytes:
         choice = {"index": index, "delta": {}, "logprobs": None, "finish_reason": "content_filter"}
         if annotation is not None:
             choice["content_filter_results"] = annotation

@@ -103,6 +103,8 @@ def _parts(choice: dict[str, Any], index: int, at: Path) -> Iterator[Part]:
 
 
 class Reader:
+    watches = False
+
     def __init__(self, choices: int, include_usage: bool) -> None:
         self.choices, self.include_usage = choices, include_usage
         self._head: dict[str, Any] = {"id": "cmpl-weir", "object": "text_completion", "created": 0, "model": ""}
@@ -157,7 +159,10 @@ class Reader:
         head = {k: v for k, v in self._head.items() if k in _ENVELOPE and k != "usage"}
         return sse.encode(encode({**head, "choices": choices, **more}))
 
-    def blocked(self, index: int, annotation: Json = None, unsent: Item | None = None) -> bytes:
+    def sent(self, body: Json) -> None:
+        """Not asked for."""
+
+    def blocked(self, index: int, annotation: Json = None) -> bytes:
         choice = {"index": index, "text": "", "logprobs": None, "finish_reason": "content_filter"}
         if annotation is not None:
             choice["content_filter_results"] = annotation

@@ -211,9 +211,10 @@ class EventReader:
 
     choices = 1
     include_usage = False
+    watches = True
 
     def __init__(self) -> None:
-        self.open: int | None = None  # the block that has begun and not ended
+        self.open: int | None = None  # the block that the client has seen begin and not end
         self._tokens = 0
 
     def items(self, event: sse.Event) -> list[Item]:
@@ -238,13 +239,11 @@ class EventReader:
         if kind == "ping":
             return Item(None, body, [])
         if kind == "content_block_start" and isinstance(block := body.get("content_block"), dict) and type(index) is int:
-            self.open = index
             return Item(lane, body, list(_block_parts(block, index, ("content_block",))), choice=0)
         self._tokens += kind == "content_block_delta"
         if kind == "content_block_delta" and isinstance(delta := body.get("delta"), dict) and type(index) is int:
             return Item(lane, body, list(self._delta_parts(delta, index)), choice=0)
         if kind == "content_block_stop" and type(index) is int:
-            self.open = None
             return Item(lane, body, [], choice=0, completes=(0, index))
         if kind == "message_delta":
             return Item(None, body, self._others(body.get("delta"), ("delta",)), choice=0, barrier="choice", ends="choice")
@@ -270,16 +269,16 @@ class EventReader:
         found = ((p, t) for p, t in strings(value, at) if t and not skip.intersection(map(str, p)))
         return [Part((0, "", p), p, t, closed=True, prose=is_prose(t)) for p, t in found]
 
-    def blocked(self, index: int, annotation: Json = None, unsent: Item | None = None) -> bytes:
+    def sent(self, body: Json) -> None:
+        if isinstance(body, dict) and body.get("type") in ("content_block_start", "content_block_stop"):
+            self.open = body["index"] if body["type"] == "content_block_start" else None
+
+    def blocked(self, index: int, annotation: Json = None) -> bytes:
         """Closes the block that the client has open, then ends the message."""
-        block = self.open
-        if unsent is not None:
-            kind = unsent.body.get("type")
-            block = None if kind == "content_block_start" else unsent.body.get("index", block)
         delta: dict[str, Any] = {"stop_reason": "refusal", "stop_sequence": None}
         if annotation is not None:
             delta["content_filter_results"] = annotation
-        events: list[dict[str, Any]] = [{"type": "content_block_stop", "index": block}] if block is not None else []
+        events: list[dict[str, Any]] = [{"type": "content_block_stop", "index": self.open}] if self.open is not None else []
         events.append({"type": "message_delta", "delta": delta, "usage": {"output_tokens": self._tokens}})
         return b"".join(sse.encode(encode(e), e["type"]) for e in events)
 

@@ -56,9 +56,9 @@ class Request(NamedTuple):
 class Part:
     """One run of text in a body or an event.
 
-    `channel` says which text it continues. A `closed` part is a whole text by itself. `prose` is what a classifier
-    should read; names and other short tokens are for the patterns alone. `logprobs` is where the same text is repeated,
-    token by token; a part without a `path` exists only there.
+    `channel` says which text it continues. A `closed` part is a whole text by itself; one that `repeats` says again what
+    its channel has said. `prose` is what a classifier should read; names and other short tokens are for the patterns alone.
+    `logprobs` is where the same text is repeated, token by token; a part without a `path` exists only there.
     """
 
     channel: Hashable
@@ -66,6 +66,7 @@ class Part:
     text: str
     kind: Literal["text", "json"] = "text"
     closed: bool = False
+    repeats: bool = False  # says again what its channel has said from the start
     prose: bool = True
     logprobs: Path | None = None
     boxed: bool = False  # `path` leads to a JSON value whose encoding is `text`
