@@ -17,7 +17,7 @@ from proxy.policy.load import Policy
 from proxy.text.normalize import classifier_texts
 from proxy.types import Action, Direction, Failure, Finding, Outcome, Scan, Scores, Segment, Verdict
 
-CONTEXT = 200  # characters of the conversation before a text that the classifier reads with it
+CONTEXT = 120  # characters of the conversation before a text that the classifier reads with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from proxy.wire.parts import encode
 Mode = Literal["hold", "buffer", "follow"]
 Kind = Literal["text", "json"]
 
-LEAD = 200  # characters of the same text that a piece is judged with
+LEAD = 120  # characters of the same text that a piece is judged with
 _BEFORE = 64  # characters that a pattern may look back at, for \b
 _TOKEN = re.compile(r"[-+.\w]")
 
