@@ -6,6 +6,7 @@ import numpy as np
 
 LEET = str.maketrans("aeiost", "431057")
 HOMOGLYPHS = str.maketrans("aeopcx", "аеорсх")
+SCRIPTS = ((0x4E00, 0x6FFF), (0x0621, 0x064A), (0x0410, 0x044F), (0x0905, 0x0939), (0x3041, 0x3096), (0xAC00, 0xB000))
 LONGEST = 280  # characters of a window; one in eight may be twice as long
 
 
@@ -56,3 +57,10 @@ def beside(text: str, other: str, rng: np.random.Generator) -> str:
     """`text` behind (mostly) or before some ordinary text, as a window of a long answer sees it; the label stays the text's."""
     part = other[-int(rng.integers(40, 260)) :]
     return f"{part} {text}" if rng.random() < 0.75 else f"{text} {part}"
+
+
+def unreadable(rng: np.random.Generator) -> str:
+    """Letters of a script that the encoder does not know: no evidence of anything."""
+    low, high = SCRIPTS[int(rng.integers(len(SCRIPTS)))]
+    words = [rng.integers(low, high, int(rng.integers(1, 9))) for _ in range(int(rng.integers(3, 25)))]
+    return (" " if rng.random() < 0.6 else "").join("".join(map(chr, word)) for word in words)

@@ -19,6 +19,9 @@ from proxy.types import CATEGORIES
 UNKNOWN = -1.0  # a label that the source says nothing about: masked in the loss, never read as 0
 SOURCE_POWER = 0.7  # a source of n rows is drawn in proportion to n ** SOURCE_POWER: big ones do not drown small ones
 RARE = 2500  # positives of a category beyond which none is drawn more often for being rare
+# What the encoder's vocabulary can read. The pool has a little of others, nearly all of it harmful: from that a model learns
+# that a script is a crime.
+LANGUAGES = frozenset("en fr de es it pt nl".split())
 TEMPLATED = 0.4  # weight of rows that were made from templates, against collected ones
 
 
@@ -50,7 +53,7 @@ class Pool:
 
     @classmethod
     def load(cls, folder: Path) -> Pool:
-        rows = [row for row in read(folder) if not is_held(row)]
+        rows = [row for row in read(folder) if row["lang"] in LANGUAGES and not is_held(row)]
         labels = np.array([labels_of(row) for row in rows], dtype=np.float32)
         by_source: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):

@@ -18,12 +18,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from proxy.evaluate.metrics import auprc
 from proxy.types import CATEGORIES
-from training.augment import LONGEST, beside, disguise, window
+from training.augment import LONGEST, beside, disguise, unreadable, window
 from training.data import UNKNOWN, Pool, labels_of, read
 
 ROUND = 2048  # texts
 BATCH = 64
 CONTEXT_CHARS, CONTEXT_TOKENS = 200, 48
+UNREADABLE = 0.05  # of the draws
 HEAD_RATE = 10  # the new head learns that much faster than the encoder
 
 
@@ -44,6 +45,9 @@ def draw(pool: Pool, rng: np.random.Generator) -> list[Item]:
     items = []
     for index in rng.choice(len(pool.texts), ROUND, p=pool.chance):
         labels = pool.labels[index]
+        if rng.random() < UNREADABLE:
+            items.append((unreadable(rng), "", np.zeros_like(labels)))
+            continue
         text = window(pool.texts[index], bool((labels == 1).any()), rng)
         if len(text) <= LONGEST and rng.random() < 0.15:
             text = beside(text, pool.texts[rng.choice(pool.calm)], rng)

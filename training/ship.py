@@ -20,7 +20,7 @@ from proxy.model.artefact import Artefact
 from proxy.model.classifier import Classifier
 from proxy.types import CATEGORIES
 from training import wide
-from training.data import UNKNOWN, is_held, labels_of, read
+from training.data import LANGUAGES, UNKNOWN, is_held, labels_of, read
 
 RATES = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
 ENOUGH = 20  # positives without which a category's mixture is the others' mean, and its probabilities are left alone
@@ -102,7 +102,7 @@ def calibrate(out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]])
 def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str) -> None:
     export(trained, work, out)
     rows = list(read(data / "train"))
-    held, calm = [r for r in rows if is_held(r)], list(read(data / "calibration"))
+    held, calm = [r for r in rows if r["lang"] in LANGUAGES and is_held(r)], list(read(data / "calibration"))
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     special = tuple(int(tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]"))
 
@@ -110,7 +110,7 @@ def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str)
         encoded = tokenizer.encode_batch([r["text"][:LONGEST] for r in some], add_special_tokens=False)
         return [np.array(e.ids, dtype=np.int64) for e in encoded]
 
-    learnt = [r for r in rows if not is_held(r)]
+    learnt = [r for r in rows if r["lang"] in LANGUAGES and not is_held(r)]
     other = wide.fit(ids(learnt), np.array([labels_of(r) for r in learnt], dtype=np.float32))
 
     def put(mix: NDArray[np.float32], calibration: dict[str, Any]) -> None:
