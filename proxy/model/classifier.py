@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from proxy.model.artefact import Artefact, ModelError
 
 CONTEXT_TOKENS = 48
 OVERLAP = 32  # tokens that two windows of a long text share
-BATCH = 8  # windows a run: on a CPU a larger batch is no cheaper a text, and padding costs in full
+BATCH = 8  # windows a run: on a CPU a larger batch is no cheaper a text
+PADDING = 1.25  # times the tokens that are there: more is not worth a batch, for padding costs in full
+
+_Window = tuple[int, list[int], list[int]]  # number of the text, token ids, token types
 
 
 class Classifier:
@@ -51,13 +54,12 @@ class Classifier:
 
     def score(self, items: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
         """For each (text, context): the probability of each category. A long text is the maximum over its windows."""
-        windows: list[tuple[int, list[int], list[int]]] = []
+        windows: list[_Window] = []
         for number, (text, context) in enumerate(items):
             windows += ((number, ids, types) for ids, types in self._windows(text, context))
         logits = np.full((len(items), len(self.artefact.labels)), -np.inf, dtype=np.float32)
         windows.sort(key=lambda w: len(w[1]))
-        for at in range(0, len(windows), BATCH):
-            batch = windows[at : at + BATCH]
+        for batch in _batches(windows):
             for (number, _, _), row in zip(batch, self._run([(ids, types) for _, ids, types in batch]), strict=True):
                 np.maximum(logits[number], row, out=logits[number])
         probabilities = 1 / (1 + np.exp(-(logits * self._scale + self._shift)))
@@ -90,3 +92,18 @@ class Classifier:
             types[row, : len(tokens)] = kinds
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
         return self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
+
+
+def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
+    """Windows of like length together. `windows` rise in length."""
+    batch: list[_Window] = []
+    tokens = 0
+    for window in windows:
+        width = len(window[1])
+        if batch and (len(batch) == BATCH or width * (len(batch) + 1) > PADDING * (tokens + width)):
+            yield batch
+            batch, tokens = [], 0
+        batch.append(window)
+        tokens += width
+    if batch:
+        yield batch

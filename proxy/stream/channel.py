@@ -190,7 +190,7 @@ class Channel:
         pieces: list[Piece] = []
         if not self.asks_model:
             return pieces
-        while (length := cut(self._ready, self._cut)) is not None:
+        while (length := cut(self._ready, self._cut, self._tail)) is not None:
             pieces.append(self._piece(length))
         if (self.finished or self._stop) and self._ready:
             pieces.append(self._piece(len(self._ready)))

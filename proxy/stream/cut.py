@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 
-FIRST = 8
-SHORTEST = 20
+FIRST = 5
+SHORTEST = 12
 LONGEST = 160
-GROWTH = 20  # a piece is a twentieth of what came before it
+GROWTH = 48  # a piece is a forty-eighth of what came before it
 _BREAK = re.compile(r"\s(?=\S)")
 
 
@@ -21,14 +21,15 @@ def step(position: int) -> int:
     return min(max(SHORTEST, position // GROWTH), LONGEST) if position else FIRST
 
 
-def cut(text: str, position: int) -> int | None:
-    """The length of the first piece of `text`, which begins at `position`; None while it is not known yet.
+def cut(text: str, position: int, following: str = "") -> int | None:
+    """The length of the first piece of `text`, which begins at `position`; None while it is not known yet. `following` is
+    what is known of the text behind, which cannot be in the piece yet.
 
     A piece ends behind white space, so that no word is split; where a script has none, at four times the step.
     """
     least = step(position)
     most = least * 4
-    match = _BREAK.search(text, least - 1, most + 1)
+    match = _BREAK.search(text + following[:1], least - 1, most + 1)
     if match:
         return match.end()
     return most if len(text) > most else None
