@@ -53,7 +53,7 @@ def main() -> None:
 
 def load_queue(config: Config) -> ScoringQueue:
     settings = config.safeguard
-    return ScoringQueue(Classifier.load(config.model_folder, settings.threads), settings.workers)
+    return ScoringQueue(Classifier.load(config.model_folder, settings.threads, settings.screen), settings.workers)
 
 
 # -- serve

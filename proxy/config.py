@@ -109,10 +109,11 @@ Provider = Annotated[OpenAIProvider | LiteLLMProvider | DemoProvider, Field(disc
 
 
 class OnnxDetector(_Part):
-    """The classifier. `model` is `builtin` or a folder, relative to the config file."""
+    """The classifier. `model` is `builtin` or a folder, relative to the config file. `screen: false` has it read everything."""
 
     type: Literal["onnx"]
     model: str = "builtin"
+    screen: bool = True
     threads: int = Field(default=1, ge=1, le=64)
     workers: int = Field(default=1, ge=1, le=64)
     timeout: Seconds = 10.0

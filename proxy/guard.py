@@ -44,6 +44,7 @@ class Guard:
     queue: ScoringQueue | None
     timeout: float = 10.0
     _selections: dict[tuple[str, str], Selection] = field(default_factory=dict)
+    _sifts: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def selection(self, policy: Policy, direction: Direction) -> Selection:
         key = (policy.sha, direction)
@@ -65,24 +66,37 @@ class Guard:
         scores: Scores | None = None
         failures: tuple[Failure, ...] = ()
         if prose and segment.text.strip() and self.asks_model(policy, segment.direction):
-            scores, failures = await self.scores(segment)
+            scores, failures = await self.scores(segment, self.may_sift(policy, segment.direction))
         return decide(policy, segment, findings, scores, failures)
 
-    async def scores(self, segment: Segment) -> tuple[Scores | None, tuple[Failure, ...]]:
+    def may_sift(self, policy: Policy, direction: Direction) -> bool:
+        """Whether the screen may answer for the classifier: no rule's threshold is lower than those it was made for."""
+        screen = self.queue.classifier.screen if self.queue is not None else None
+        if screen is None:
+            return False
+        key = (policy.sha, direction)
+        if key not in self._sifts:
+            asked = (r for r in policy.rules if r.category and direction in r.on)
+            self._sifts[key] = all(min(r.thresholds.values()) >= screen.floor.get(r.category, 2.0) for r in asked)
+        return self._sifts[key]
+
+    async def scores(self, segment: Segment, sift: bool = False) -> tuple[Scores | None, tuple[Failure, ...]]:
+        """A category that is missing from the scores is surely below its threshold: the screen excluded it."""
         if self.queue is None:
             return None, (Failure("safeguard", "no model is loaded"),)
         text = segment.lead + segment.text
         items = [(text, segment.context), *((extra, segment.context) for extra in classifier_texts(text))]
         try:
             async with asyncio.timeout(self.timeout):
-                found = await self.queue.score_many(items)
+                found = await self.queue.score_many(items, sift)
         except TimeoutError:
             return None, (Failure("safeguard", "timed out"),)
         except QueueFull:
             return None, (Failure("safeguard", "too busy"),)
         except Exception as error:  # the queue must answer for whatever the runtime throws; it becomes a value here
             return None, (Failure("safeguard", type(error).__name__),)
-        return {category: max(scores[category] for scores in found) for category in found[0]}, ()
+        read = [scores for scores in found if scores]
+        return {category: max(scores[category] for scores in read) for category in read[0]} if read else {}, ()
 
 
 def strictest(verdicts: Sequence[Verdict]) -> Action:

@@ -18,7 +18,10 @@ first_text_seconds = Histogram(
 not_inspected = Counter("weir_not_inspected", "Text or media that nobody judged", ["route", "reason"], registry=registry)
 queue_depth = Gauge("weir_queue_depth", "Texts waiting for the classifier", registry=registry)
 cache_hits = Gauge("weir_verdict_cache_hits", "Texts whose scores were known", registry=registry)
-cache_misses = Gauge("weir_verdict_cache_misses", "Texts that the classifier read", registry=registry)
+cache_misses = Gauge("weir_verdict_cache_misses", "Texts that were not known yet", registry=registry)
+screened = Gauge(
+    "weir_screened", "Texts that the screen said are surely fine, so that the classifier did not read them", registry=registry
+)
 streams = Gauge("weir_streams", "Streams in flight", registry=registry)
 reloads = Counter("weir_reloads", "Configuration and policy reloads", ["result"], registry=registry)
 leaked_chars = Counter("weir_leaked_characters", "Blocked text that had left, in follow mode", ["route"], registry=registry)

@@ -41,12 +41,13 @@ class Recipe:
 Item = tuple[str, str, NDArray[np.float32]]  # text, context, labels
 
 
-def draw(pool: Pool, rng: np.random.Generator) -> list[Item]:
-    items = []
+def draw(pool: Pool, rng: np.random.Generator) -> list[tuple[Item, str]]:
+    """A round's items, each with its language."""
+    items: list[tuple[Item, str]] = []
     for index in rng.choice(len(pool.texts), ROUND, p=pool.chance):
         labels = pool.labels[index]
         if rng.random() < UNREADABLE:
-            items.append((unreadable(rng), "", np.zeros_like(labels)))
+            items.append(((unreadable(rng), "", np.zeros_like(labels)), ""))
             continue
         text = window(pool.texts[index], bool((labels == 1).any()), rng)
         if len(text) <= LONGEST and rng.random() < 0.15:
@@ -56,7 +57,7 @@ def draw(pool: Pool, rng: np.random.Generator) -> list[Item]:
             if rng.random() < 0.2
             else ""
         )
-        items.append((disguise(text, rng), context, labels))
+        items.append(((disguise(text, rng), context, labels), pool.langs[index]))
     return items
 
 
@@ -128,9 +129,7 @@ def finetune(data: Path, encoder: Path, work: Path, recipe: Recipe) -> Path:
         loss = one_round(number, pool, tokenizer, model, steps, recipe)
         progress.set_postfix(loss=f"{loss:.4f}")
         if (number + 1) % 5 == 0 or number + 1 == recipe.rounds:
-            whole = {"model": model.state_dict(), "steps": steps.state_dict(), "round": number + 1}
-            torch.save(whole, work / "checkpoint.new")
-            (work / "checkpoint.new").replace(checkpoint)
+            save(checkpoint, model, steps, number + 1)
         if (number + 1) % 25 == 0:
             progress.write(f"round {number + 1}: dev AUPRC {dev_auprc(model, tokenizer, dev, recipe.max_tokens):.3f}")
     out = work / "model"
@@ -139,17 +138,29 @@ def finetune(data: Path, encoder: Path, work: Path, recipe: Recipe) -> Path:
     return out
 
 
-def one_round(number: int, pool: Pool, tokenizer: Any, model: Any, steps: torch.optim.AdamW, recipe: Recipe) -> float:
-    """The mean loss of the round."""
-    rng = np.random.default_rng([recipe.seed, number])
-    torch.manual_seed(recipe.seed * 1_000_003 + number)
+def save(checkpoint: Path, model: Any, steps: torch.optim.AdamW, number: int) -> None:
+    """In one step, so that a run that is cut off in it keeps the checkpoint before."""
+    new = checkpoint.with_suffix(".new")
+    torch.save({"model": model.state_dict(), "steps": steps.state_dict(), "round": number}, new)
+    new.replace(checkpoint)
+
+
+def rate_at(number: int, steps: torch.optim.AdamW, recipe: Recipe) -> None:
+    """Rises for the first rounds, then falls in a line."""
     part = number / recipe.rounds
     share = min((part + 1 / recipe.rounds) / recipe.warmup, 1.0) * max(0.02, 1 - part)
     for group in steps.param_groups:
         group["lr"] = group["peak"] * share
+
+
+def one_round(number: int, pool: Pool, tokenizer: Any, model: Any, steps: torch.optim.AdamW, recipe: Recipe) -> float:
+    """The mean loss of the round."""
+    rng = np.random.default_rng([recipe.seed, number])
+    torch.manual_seed(recipe.seed * 1_000_003 + number)
+    rate_at(number, steps, recipe)
     model.train()
     losses = []
-    for inputs, labels in batches(draw(pool, rng), tokenizer, recipe.max_tokens, rng):
+    for inputs, labels in batches([item for item, _ in draw(pool, rng)], tokenizer, recipe.max_tokens, rng):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(**inputs).logits
         loss = masked_loss(logits, labels)

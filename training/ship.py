@@ -1,4 +1,4 @@
-"""From a fine-tuned folder to the shipped one: ONNX, int8, the wide half beside it, calibration, manifest."""
+"""From a fine-tuned folder to the shipped one: ONNX, int8, the wide half beside it, calibration, the screen, manifest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnxruntime import SessionOptions
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from optimum.exporters.onnx import main_export
 from sklearn.linear_model import LogisticRegression
@@ -18,12 +19,14 @@ from tqdm import trange
 
 from proxy.model.artefact import Artefact
 from proxy.model.classifier import Classifier
+from proxy.model.screen import Screen
 from proxy.types import CATEGORIES
-from training import wide
-from training.data import LANGUAGES, UNKNOWN, is_held, labels_of, read
+from training import screen, wide
+from training.data import LANGUAGES, UNKNOWN, is_held, is_untouched, labels_of, read
 
 RATES = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
 ENOUGH = 20  # positives without which a category's mixture is the others' mean, and its probabilities are left alone
+SEED = 7
 LONGEST = 1500  # characters of a row that are read here
 DEEP_ONLY = np.tile(np.array([1, 0, 0], dtype=np.float32), (len(CATEGORIES), 1))
 
@@ -38,11 +41,12 @@ def export(trained: Path, work: Path, out: Path) -> None:
     (out / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
-def manifest(out: Path, name: str, calibration: dict[str, Any], note: str) -> None:
-    digests = {f: hashlib.sha256((out / f).read_bytes()).hexdigest() for f in ("model.onnx", "tokenizer.json")}
+def manifest(out: Path, name: str, calibration: dict[str, Any], note: str, screened: dict[str, Any] | None = None) -> None:
+    files = ("model.onnx", "tokenizer.json", *(["screen.onnx"] if screened else []))
+    digests = {f: hashlib.sha256((out / f).read_bytes()).hexdigest() for f in files}
     body = {
-        "format": 1, "name": name, "labels": list(CATEGORIES), "max_tokens": 128, "precision": "int8",
-        "sha256": digests, "note": note, "calibration": calibration,
+        "format": 1, "name": name, "labels": list(CATEGORIES), "max_tokens": 128, "precision": "int8", "embedding": True,
+        "sha256": digests, "note": note, "calibration": calibration, **({"screen": screened} if screened else {}),
     }  # fmt: skip
     (out / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
@@ -102,7 +106,8 @@ def calibrate(out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]])
 def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str) -> None:
     export(trained, work, out)
     rows = list(read(data / "train"))
-    held, calm = [r for r in rows if r["lang"] in LANGUAGES and is_held(r)], list(read(data / "calibration"))
+    held = [r for r in rows if r["lang"] in LANGUAGES and is_held(r) and not is_untouched(r)]
+    calm = list(read(data / "calibration"))
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     special = tuple(int(tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]"))
 
@@ -124,7 +129,28 @@ def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str)
     mix = mixture(deep_logits, wide_logits, np.array([labels_of(r) for r in held], dtype=np.float32))
     check(put, out, other, ids(held[:64]), held[:64])
     put(mix, uncalibrated())
-    manifest(out, name, calibrate(out, held, calm), note)
+    calibration = calibrate(out, held, calm)
+    manifest(out, name, calibration, note)
+    manifest(out, name, calibration, note, screened(data, work, out, held, calm))
+
+
+def screened(data: Path, work: Path, out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]]) -> dict[str, Any]:
+    """Trains and writes the screen; what the manifest says of it, with what is kept against what is sent on."""
+    classifier = Classifier(Artefact.load(out), threads=2)
+    scored = screen.scored_rounds(classifier, data, work, SEED)
+    vectors = screen.word_vectors(work / "onnx" / "model.onnx")
+    net = screen.begin(vectors)
+    screen.learn(net, scored, SEED)
+    screen.export(net, out / "screen.onnx", work)
+    floor = {c: classifier.artefact.threshold(c, screen.RATE_AT) for c in CATEGORIES}
+    reader = Screen(out / "screen.onnx", [], floor, SessionOptions())
+    scores = classifier.score([(r["text"][:LONGEST], "") for r in held])
+    caught = np.array([[s[c] >= floor[c] for c in CATEGORIES] for s in scores]) & (np.array([labels_of(r) for r in held]) == 1)
+    of_held, of_calm = (screen.risks(classifier, reader, [r["text"][:LONGEST] for r in some]) for some in (held, calm))
+    return {
+        "file": "screen.onnx", "cut": screen.cuts(of_held, caught).tolist(), "floor": floor, "kept": screen.KEPT,
+        "curve": screen.curve(of_held, caught, of_calm),
+    }  # fmt: skip
 
 
 def check(put: Any, out: Path, other: wide.Wide, ids: list[NDArray[np.int64]], rows: list[dict[str, Any]]) -> None:

@@ -27,6 +27,7 @@ MULTIPLIERS = ((2_654_435,), (1_000_003, 31_415_927))
 OFFSETS = (0, 7)
 PENALTY = 6.0  # inverse strength of the regularisation
 MAX_TOKENS = 128
+EMBEDDING = 384
 
 
 def slots(ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -86,80 +87,96 @@ def _features(grams: list[NDArray[np.int64]], idf: NDArray[np.float64]) -> Any:
 # -- the same in ONNX
 
 
+class _Nodes:
+    """Nodes and constants that are put into a graph together."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: Any) -> str:
+        self.constants.append(numpy_helper.from_array(np.asarray(value), f"wide/{name}"))
+        return f"wide/{name}"
+
+    def int64(self, name: str, *values: int) -> str:
+        return self.constant(name, np.array(values, dtype=np.int64))
+
+    def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        return self.named(kind, inputs, f"wide/{name}", **attributes)
+
+    def named(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [name], f"wide/node/{name}", **attributes))
+        return name
+
+    def as_float(self, value: str, name: str) -> str:
+        """A mask (batch, tokens) as numbers (batch, tokens, 1)."""
+        cast = self.add("Cast", [value], f"{name}_float", to=TensorProto.FLOAT)
+        return self.add("Unsqueeze", [cast, self.int64(f"{name}_axis", 2)], name)
+
+
 def graft(deep: onnx.ModelProto, wide: Wide, mix: NDArray[np.float32], special: tuple[int, ...]) -> onnx.ModelProto:
-    """`deep` with the wide half beside it: logits = mix[0] * deep + mix[1] * wide + mix[2], a row of three a category."""
-    graph = deep.graph
-    nodes: list[onnx.NodeProto] = []
-    constants: list[onnx.TensorProto] = []
+    """`deep` with the wide half beside it: logits = mix[0] * deep + mix[1] * wide + mix[2], a row of three a category.
 
-    def constant(name: str, value: Any) -> str:
-        constants.append(numpy_helper.from_array(np.asarray(value), f"wide/{name}"))
-        return f"wide/{name}"
-
-    def node(kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [f"wide/{name}"], f"wide/{name}", **attributes))
-        return f"wide/{name}"
-
-    def int64(name: str, *values: int) -> str:
-        return constant(name, np.array(values, dtype=np.int64))
-
-    ids, kind = "input_ids", "token_type_ids"
-    zero, one = int64("zero", 0), int64("one", 1)
-    # A context is of type 0 and the text then of type 1; a text alone is of type 0. Only the text counts.
-    last = node("ReduceMax", [kind, one], "last", keepdims=1)
-    counted = node(
-        "And",
-        [node("Equal", [kind, last], "of_text"), node("Cast", ["attention_mask"], "there", to=TensorProto.BOOL)],
-        "in_text",
-    )
-    for token in special:
-        other = node("Not", [node("Equal", [ids, int64(f"special{token}", token)], f"is{token}")], f"not{token}")
-        counted = node("And", [counted, other], f"counted{token}")
-    table = constant("table", wide.table)
-    sums = []
-    for multipliers, offset in zip(MULTIPLIERS, OFFSETS, strict=True):
-        size = len(multipliers)
-        key, valid = "", ""
-        for place, multiplier in enumerate(multipliers):
-            tag = f"{size}_{place}"
-            end = int64(f"end{tag}", -(size - 1 - place)) if place < size - 1 else int64(f"end{tag}", 1 << 40)
-            start = int64(f"start{tag}", place)
-            part = node("Slice", [ids, start, end, one], f"ids{tag}")
-            part = node("Mul", [part, int64(f"multiplier{tag}", multiplier)], f"product{tag}")
-            here = node("Slice", [counted, start, end, one], f"here{tag}")
-            key = node("Add", [key, part], f"sum{tag}") if key else part
-            valid = node("And", [valid, here], f"valid{tag}") if valid else here
-        key = node(
-            "Mod",
-            [node("Add", [key, int64(f"offset{size}", offset)], f"key{size}"), int64(f"slots{size}", SLOTS)],
-            f"slot{size}",
-        )
-        rows = node("Cast", [node("Gather", [table, key], f"rows{size}")], f"weights{size}", to=TensorProto.FLOAT)
-        weight = node(
-            "Unsqueeze",
-            [node("Cast", [valid], f"valid{size}", to=TensorProto.FLOAT), int64(f"last_axis{size}", 2)],
-            f"mask{size}",
-        )
-        sums.append(node("ReduceSum", [node("Mul", [rows, weight], f"masked{size}"), one], f"total{size}", keepdims=0))
-    total = node("Sum", sums, "total")
-    width = len(CATEGORIES)
-    squares = node("Slice", [total, int64("column", width), int64("column_end", width + 1), one], "squares")
-    length = node("Sqrt", [node("Max", [squares, constant("least", np.float32(1e-6))], "bounded")], "length")
-    weights = node("Slice", [total, zero, int64("columns", width), one], "sums")
-    logits = node("Add", [node("Div", [weights, length], "mean"), constant("bias", wide.bias)], "logits")
-
+    A second output, `embedding`, (batch, width): the direction of the text's mean hidden state."""
+    graph, n = deep.graph, _Nodes()
     (output,) = graph.output
     for inner in graph.node:
         for index, name in enumerate(inner.output):
             if name == output.name:
                 inner.output[index] = "deep/logits"
-    scaled = node("Mul", ["deep/logits", constant("mix_deep", mix[:, 0].astype(np.float32))], "scaled_deep")
-    other = node("Mul", [logits, constant("mix_wide", mix[:, 1].astype(np.float32))], "scaled_wide")
-    both = node("Add", [scaled, other], "both")
-    nodes.append(
-        helper.make_node("Add", [both, constant("mix_bias", mix[:, 2].astype(np.float32))], [output.name], "wide/mixed")
+    # A context is of type 0 and the text then of type 1; a text alone is of type 0. Only the text counts.
+    last = n.add("ReduceMax", ["token_type_ids", n.int64("one", 1)], "last", keepdims=1)
+    there = n.add("Cast", ["attention_mask"], "there", to=TensorProto.BOOL)
+    in_text = n.add("And", [n.add("Equal", ["token_type_ids", last], "of_text"), there], "in_text")
+    scaled = n.add("Mul", ["deep/logits", n.constant("mix_deep", mix[:, 0].astype(np.float32))], "scaled_deep")
+    other = n.add(
+        "Mul", [_logits(n, wide, in_text, special), n.constant("mix_wide", mix[:, 1].astype(np.float32))], "scaled_wide"
     )
-    graph.node.extend(nodes)
-    graph.initializer.extend(constants)
+    both = n.add("Add", [scaled, other], "both")
+    n.named("Add", [both, n.constant("mix_bias", mix[:, 2].astype(np.float32))], output.name)
+
+    hidden = next(m.input[0] for m in graph.node if m.op_type == "Gather" and "pooler" in m.name)
+    words = n.add("Mul", [hidden, n.as_float(in_text, "text_weight")], "hidden_text")
+    n.named("LpNormalization", [n.add("ReduceSum", [words, "wide/one"], "hidden_sum", keepdims=0)], "embedding", axis=-1, p=2)
+    graph.output.append(helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", EMBEDDING]))
+    graph.node.extend(n.nodes)
+    graph.initializer.extend(n.constants)
     onnx.checker.check_model(deep)
     return deep
+
+
+def _logits(n: _Nodes, wide: Wide, counted: str, special: tuple[int, ...]) -> str:
+    """What `Wide.logits` counts, over the tokens that `counted` marks and that are not `special`."""
+    one = "wide/one"
+    for token in special:
+        same = n.add("Equal", ["input_ids", n.int64(f"special{token}", token)], f"is{token}")
+        counted = n.add("And", [counted, n.add("Not", [same], f"not{token}")], f"counted{token}")
+    table = n.constant("table", wide.table)
+    sums = []
+    for multipliers, offset in zip(MULTIPLIERS, OFFSETS, strict=True):
+        size = len(multipliers)
+        slot, valid = _slots(n, counted, multipliers, offset)
+        rows = n.add("Cast", [n.add("Gather", [table, slot], f"rows{size}")], f"weights{size}", to=TensorProto.FLOAT)
+        masked = n.add("Mul", [rows, n.as_float(valid, f"mask{size}")], f"masked{size}")
+        sums.append(n.add("ReduceSum", [masked, one], f"total{size}", keepdims=0))
+    total, width = n.add("Sum", sums, "total"), len(CATEGORIES)
+    squares = n.add("Slice", [total, n.int64("column", width), n.int64("column_end", width + 1), one], "squares")
+    length = n.add("Sqrt", [n.add("Max", [squares, n.constant("least", np.float32(1e-6))], "bounded")], "length")
+    weights = n.add("Slice", [total, n.int64("zero", 0), n.int64("columns", width), one], "sums")
+    return n.add("Add", [n.add("Div", [weights, length], "mean"), n.constant("bias", wide.bias)], "logits")
+
+
+def _slots(n: _Nodes, counted: str, multipliers: tuple[int, ...], offset: int) -> tuple[str, str]:
+    """The slot of each n-gram, and whether all of its tokens count."""
+    size, key, valid = len(multipliers), "", ""
+    for place, multiplier in enumerate(multipliers):
+        tag = f"{size}_{place}"
+        end = n.int64(f"end{tag}", -(size - 1 - place) if place < size - 1 else 1 << 40)
+        start = n.int64(f"start{tag}", place)
+        part = n.add("Slice", ["input_ids", start, end, "wide/one"], f"ids{tag}")
+        part = n.add("Mul", [part, n.int64(f"multiplier{tag}", multiplier)], f"product{tag}")
+        here = n.add("Slice", [counted, start, end, "wide/one"], f"here{tag}")
+        key = n.add("Add", [key, part], f"sum{tag}") if key else part
+        valid = n.add("And", [valid, here], f"valid{tag}") if valid else here
+    moved = n.add("Add", [key, n.int64(f"offset{size}", offset)], f"key{size}")
+    return n.add("Mod", [moved, n.int64(f"slots{size}", SLOTS)], f"slot{size}"), valid

@@ -21,6 +21,16 @@ class ModelError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class ScreenPart:
+    """What stands before the model. `cut`: a logit for each of its outputs; `floor`: category -> the lowest threshold that the
+    cut protects; below it the screen has nothing to say."""
+
+    file: str
+    cut: tuple[float, ...]
+    floor: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Artefact:
     folder: Path
     name: str
@@ -31,6 +41,7 @@ class Artefact:
     scale: tuple[float, ...]  # calibrated probability = sigmoid(scale * logit + shift), a label each
     shift: tuple[float, ...]
     table: dict[str, dict[str, list[tuple[float, float]]]]  # category -> role -> (false-positive rate, threshold), rising rates
+    screen: ScreenPart | None
     manifest: dict[str, Any]
 
     @classmethod
@@ -56,9 +67,14 @@ class Artefact:
             }
             scale = tuple(float(calibration["platt"][label][0]) for label in labels)
             shift = tuple(float(calibration["platt"][label][1]) for label in labels)
+            screen = None
+            if found := manifest.get("screen"):
+                screen = ScreenPart(
+                    found["file"], tuple(map(float, found["cut"])), {c: float(t) for c, t in found["floor"].items()}
+                )
             return cls(
                 folder, manifest["name"], labels, int(manifest["max_tokens"]), manifest["precision"],
-                manifest["sha256"]["model.onnx"], scale, shift, table, manifest,
+                manifest["sha256"]["model.onnx"], scale, shift, table, screen, manifest,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(

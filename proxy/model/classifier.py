@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from proxy.model.artefact import Artefact, ModelError
+from proxy.model.screen import Screen
 
 CONTEXT_TOKENS = 48
 OVERLAP = 32  # tokens that two windows of a long text share
@@ -22,7 +23,9 @@ _Window = tuple[int, list[int], list[int]]  # number of the text, token ids, tok
 class Classifier:
     """Thread-safe: one session, its own threads."""
 
-    def __init__(self, artefact: Artefact, threads: int = 1, provider: str = "CPUExecutionProvider") -> None:
+    def __init__(
+        self, artefact: Artefact, threads: int = 1, provider: str = "CPUExecutionProvider", screened: bool = False
+    ) -> None:
         try:
             import onnxruntime as ort  # an extra: a Weir of patterns alone runs without it
         except ImportError:
@@ -45,27 +48,42 @@ class Classifier:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._cls, self._sep = (int(self._tokenizer.token_to_id(t) or 0) for t in ("[CLS]", "[SEP]"))
+        self.screen: Screen | None = None
+        if screened and (found := artefact.screen) is not None:
+            self.screen = Screen(artefact.folder / found.file, found.cut, found.floor, options)
         self._scale = np.array(artefact.scale, dtype=np.float32)
         self._shift = np.array(artefact.shift, dtype=np.float32)
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1) -> Classifier:
-        return cls(Artefact.load(folder), threads)
+    def load(cls, folder: Path, threads: int = 1, screened: bool = False) -> Classifier:
+        return cls(Artefact.load(folder), threads, screened=screened)
 
-    def score(self, items: Sequence[tuple[str, str]]) -> list[dict[str, float]]:
-        """For each (text, context): the probability of each category. A long text is the maximum over its windows."""
+    def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = ()) -> list[dict[str, float]]:
+        """For each (text, context): the probability of each category. A long text is the maximum over its windows.
+
+        Where `sift` says so, only the windows that the screen suspects are read; a text without any has no score at all,
+        for every category: it is surely below its threshold.
+        """
         windows: list[_Window] = []
         for number, (text, context) in enumerate(items):
-            windows += ((number, ids, types) for ids, types in self._windows(text, context))
+            some = self.windows(text, context)
+            if self.screen is not None and sift and sift[number]:
+                suspects = self.screen.suspects([ids for ids, _ in some])
+                some = [window for window, suspect in zip(some, suspects, strict=True) if suspect]
+            windows += ((number, ids, types) for ids, types in some)
         logits = np.full((len(items), len(self.artefact.labels)), -np.inf, dtype=np.float32)
         windows.sort(key=lambda w: len(w[1]))
         for batch in _batches(windows):
-            for (number, _, _), row in zip(batch, self._run([(ids, types) for _, ids, types in batch]), strict=True):
+            for (number, _, _), row in zip(batch, self.logits([(ids, types) for _, ids, types in batch]), strict=True):
                 np.maximum(logits[number], row, out=logits[number])
         probabilities = 1 / (1 + np.exp(-(logits * self._scale + self._shift)))
-        return [dict(zip(self.artefact.labels, map(float, row), strict=True)) for row in probabilities]
+        read = {number for number, _, _ in windows}
+        return [
+            dict(zip(self.artefact.labels, map(float, row), strict=True)) if number in read else {}
+            for number, row in enumerate(probabilities)
+        ]
 
-    def _windows(self, text: str, context: str) -> list[tuple[list[int], list[int]]]:
+    def windows(self, text: str, context: str) -> list[tuple[list[int], list[int]]]:
         """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
         body = self._tokens(text)
         before = self._tokens(context)[-CONTEXT_TOKENS:] if context else []
@@ -81,7 +99,8 @@ class Classifier:
         whole = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to the tokenizer
         return list(self._tokenizer.encode(whole, add_special_tokens=False).ids)
 
-    def _run(self, batch: list[tuple[list[int], list[int]]]) -> Any:
+    def logits(self, batch: Sequence[tuple[list[int], list[int]]]) -> Any:
+        """(windows, categories), uncalibrated, of (token ids, token types)."""
         width = max(len(ids) for ids, _ in batch)
         ids = np.zeros((len(batch), width), dtype=np.int64)
         mask = np.zeros_like(ids)

@@ -23,6 +23,7 @@ class QueueFull(Exception):
 @dataclass(slots=True)
 class _Job:
     item: Item = field(repr=False)
+    sift: bool
     key: bytes
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Found]
@@ -33,7 +34,7 @@ class ScoringQueue:
 
     def __init__(self, classifier: Classifier, workers: int = 1, depth: int = 2048, remember: int = 20_000) -> None:
         self.classifier = classifier
-        self.cache_hits = self.cache_misses = 0
+        self.cache_hits = self.cache_misses = self.screened = 0
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._limit, self._remember = depth, remember
         self._known: OrderedDict[bytes, Found] = OrderedDict()
@@ -46,21 +47,24 @@ class ScoringQueue:
     def depth(self) -> int:
         return self._jobs.qsize()
 
-    async def score_many(self, items: Sequence[Item]) -> list[Found]:
+    async def score_many(self, items: Sequence[Item], sift: bool = False) -> list[Found]:
         """Raises QueueFull."""
         return (
-            list(await asyncio.gather(*(self.score(*item) for item in items)))
+            list(await asyncio.gather(*(self.score(*item, sift) for item in items)))
             if len(items) != 1
-            else [await self.score(*items[0])]
+            else [await self.score(*items[0], sift)]
         )
 
-    async def score(self, text: str, context: str = "") -> Found:
-        key = self._key(text, context)
-        known = self._known.get(key)
-        if known is not None:
-            self._known.move_to_end(key)
-            self.cache_hits += 1
-            return known
+    async def score(self, text: str, context: str = "", sift: bool = False) -> Found:
+        """With `sift`, a text that the screen says is surely fine has no scores."""
+        digest = self._digest(text, context)
+        key = digest + b"sifted" if sift else digest
+        for one in dict.fromkeys((key, digest)):  # a full reading serves both
+            known = self._known.get(one)
+            if known is not None:
+                self._known.move_to_end(one)
+                self.cache_hits += 1
+                return known
         running = self._running.get(key)
         loop = asyncio.get_running_loop()
         if running is None or running.get_loop() is not loop:
@@ -69,10 +73,10 @@ class ScoringQueue:
             self.cache_misses += 1
             running = loop.create_future()
             self._running[key] = running
-            self._jobs.put(_Job((text, context), key, loop, running))
+            self._jobs.put(_Job((text, context), sift, key, loop, running))
         return await asyncio.shield(running)  # a caller that goes away must not take the others' answer along
 
-    def _key(self, text: str, context: str) -> bytes:
+    def _digest(self, text: str, context: str) -> bytes:
         digest = blake2b(digest_size=16, key=self.classifier.artefact.sha256[:32].encode())
         digest.update(len(context).to_bytes(4, "big"))
         digest.update(context.encode("utf-8", "surrogatepass"))
@@ -96,7 +100,7 @@ class ScoringQueue:
                     break
                 batch.append(more)
             try:
-                found: list[Found] | Exception = self.classifier.score([j.item for j in batch])
+                found: list[Found] | Exception = self.classifier.score([j.item for j in batch], [j.sift for j in batch])
             except Exception as error:  # whatever the runtime throws belongs to the callers, not to this thread
                 found = error
             for index, one in enumerate(batch):
@@ -115,6 +119,7 @@ class ScoringQueue:
                 job.answer.set_exception(result)
                 job.answer.exception()  # read once, so that nobody waiting is not a warning
             return
+        self.screened += not result
         self._known[job.key] = result
         if len(self._known) > self._remember:
             self._known.popitem(last=False)

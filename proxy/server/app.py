@@ -102,6 +102,7 @@ class Metrics:
             metrics.queue_depth.set(queue.depth)
             metrics.cache_hits.set(queue.cache_hits)
             metrics.cache_misses.set(queue.cache_misses)
+            metrics.screened.set(queue.screened)
         await respond(send, 200, generate_latest(metrics.registry), [], CONTENT_TYPE_LATEST)
 
 
