@@ -20,6 +20,7 @@ from proxy.evaluate.report import evaluate, read_rows, write_scores
 from proxy.guard import Guard
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
+from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.model.queue import ScoringQueue
 from proxy.policy.cases import run_examples
 from proxy.policy.lint import lint
@@ -107,9 +108,12 @@ def open_guard(path: Path, queue: ScoringQueue) -> tuple[Guard, Policy]:
 @click.option("--policy", default="default", show_default=True, help="A policy's name, or a file.")
 @click.option("--role", type=click.Choice(list(_ROLES)), default="user", show_default=True)
 @click.option("--config", "config_path", type=click.Path(path_type=Path))
+@click.option("--explain", "explained", is_flag=True, help="Which words carried the classifier's decision.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
-def check(ctx: click.Context, text: str, policy: str, role: str, config_path: Path | None, as_json: bool) -> None:
+def check(
+    ctx: click.Context, text: str, policy: str, role: str, config_path: Path | None, explained: bool, as_json: bool
+) -> None:
     """What would become of TEXT (or standard input), and why."""
     text = sys.stdin.read() if text == "-" else text
     config = load_config(config_path)
@@ -118,14 +122,23 @@ def check(ctx: click.Context, text: str, policy: str, role: str, config_path: Pa
     role_name, direction = _ROLES[role]
     segment = Segment(text, role_name, direction)
 
-    async def both() -> tuple[Verdict, dict[str, float]]:
+    async def judged() -> tuple[Verdict, dict[str, float], list[Explanation]]:
         verdict = await guard.judge(found, segment)
         scores, _ = await guard.scores(segment)
-        return verdict, dict(scores or {})
+        reasons = [await explain(queue.score_many, text, c) for c in reasons_for(verdict, scores or {})] if explained else []
+        return verdict, dict(scores or {}), reasons
 
-    verdict, scores = asyncio.run(both())
+    verdict, scores, reasons = asyncio.run(judged())
     queue.close()
-    click.echo(json.dumps(_as_json(found, verdict, scores), indent=2) if as_json else _as_text(found, verdict, scores))
+    if as_json:
+        body = _as_json(found, verdict, scores)
+        if explained:
+            body["explanations"] = [reason_json(r) for r in reasons]
+        click.echo(json.dumps(body, indent=2))
+    else:
+        click.echo(_as_text(found, verdict, scores))
+        for reason in reasons:
+            click.echo(_explained(text, reason))
     ctx.exit(1 if verdict.action is Action.BLOCK else 0)
 
 
@@ -154,6 +167,16 @@ def _as_text(policy: Policy, verdict: Verdict, scores: dict[str, float]) -> str:
     lines += (f"  not inspected: {f.detector}: {f.reason}" for f in verdict.not_inspected)
     top = sorted(scores.items(), key=lambda kv: -kv[1])
     return "\n".join([*lines, "  scores: " + "  ".join(f"{k} {v:.3f}" for k, v in top)])
+
+
+def _explained(text: str, reason: Explanation) -> str:
+    """The words with their weights, then the text with them marked."""
+    shown, at = [], 0
+    for span in sorted(w.span for w in reason.weights):
+        shown += [text[at : span.start], click.style(text[span.start : span.end], reverse=True)]
+        at = span.end
+    words = "  ".join(f"{text[w.span.start : w.span.end]!r} {w.weight:+.1f}" for w in reason.weights)
+    return f"  {reason.category} by: {words or 'no single words'}\n\n{''.join(shown)}{text[at:]}"
 
 
 # -- policy

@@ -98,8 +98,8 @@ class Vocabulary:
 
 def extend(tokenizer: Path, known: list[Pair], lexicon: Lexicon, texts: dict[str, list[str]]) -> Vocabulary:
     """The vocabulary without what no Latin script needs, and with the words of `texts` and of the translated sentences that
-    cost the most pieces. A new word begins as the English words that it translates, by co-occurrence or by the dictionary, and as
-    its pieces."""
+    cost the most pieces. A new word begins as the English words that it translates, by co-occurrence or by the dictionary, and
+    as its pieces."""
     old = Tokenizer.from_file(str(tokenizer))
     old.no_truncation()
     vocabulary = old.get_vocab()

@@ -1,6 +1,6 @@
 """POST /v1/classify: what a policy makes of a text or a conversation, and why. Nothing is sent anywhere.
 
-{"input": "text" or [messages], "policy": the name of one, or the content of a policy file}
+{"input": "text" or [messages], "policy": the name of one, or the content of a policy file, "explain": true}
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.detect.scanner import PatternError, Scanner
 from proxy.guard import Guard, strictest
+from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.policy.load import Policy, parse_policy
 from proxy.server.answers import Refusal, param_of, respond
 from proxy.server.guarded import conversation, parse, read_body
@@ -45,9 +46,10 @@ class Classify:
             policy, guard = await self._policy(body.get("policy") or routes[-1].policy)
             fields = texts(body.get("input"))
             segments = conversation(fields)
-            found = await asyncio.gather(
-                *(guard.judge(policy, s, prose=f.prose) for s, f in zip(segments, fields, strict=True))
+            found = list(
+                await asyncio.gather(*(guard.judge(policy, s, prose=f.prose) for s, f in zip(segments, fields, strict=True)))
             )
+            reasons = await self._reasons(segments, found) if body.get("explain") is True else [[] for _ in found]
             action = strictest(found)
             headers += [(b"x-weir-policy", policy.ref.encode()), (b"x-weir-action", str(action).encode())]
             answer = {
@@ -55,7 +57,7 @@ class Classify:
                 "policy": policy.ref,
                 "action": str(action),
                 "flagged": action is not Action.PASS,
-                "results": [verdict_json(s, v) for s, v in zip(segments, found, strict=True)],
+                "results": [verdict_json(s, v, r) for s, v, r in zip(segments, found, reasons, strict=True)],
             }
             await respond(send, 200, encode(answer), headers)
         except (FileError, PatternError) as problem:
@@ -71,6 +73,16 @@ class Classify:
             await respond(send, refused.status, refused.body, [*headers, *refused.headers])
         finally:
             state.finished(request_id, None, status, time.perf_counter() - started)
+
+    async def _reasons(self, segments: list[Segment], found: list[Verdict]) -> list[list[Explanation]]:
+        """For each text the categories whose rules took effect; a text that nothing was found in needs no explanation."""
+        queue = self._state.queue
+        if queue is None:
+            return [[] for _ in found]
+        return [
+            [await explain(queue.score_many, s.text, c, s.context) for c in reasons_for(v, {})]
+            for s, v in zip(segments, found, strict=True)
+        ]
 
     async def _policy(self, asked: Json) -> tuple[Policy, Guard]:
         """One that runs here by its name, or what the caller wrote. Raises FileError, PatternError, Refusal."""
@@ -113,7 +125,7 @@ def texts(value: Json) -> list[Field]:
     raise BadBody("'input' must be a string or a non-empty array of messages.", "input")
 
 
-def verdict_json(segment: Segment, verdict: Verdict) -> dict[str, Any]:
+def verdict_json(segment: Segment, verdict: Verdict, reasons: list[Explanation]) -> dict[str, Any]:
     return {
         "place": param_of(segment.path),
         "role": segment.role,
@@ -128,4 +140,5 @@ def verdict_json(segment: Segment, verdict: Verdict) -> dict[str, Any]:
         "redactions": [{"span": list(span), "label": label} for span, label in verdict.redactions],
         "not_inspected": [f"{f.detector}: {f.reason}" for f in verdict.not_inspected],
         "rationale": None,  # only a judge that reasons has one
+        **({"explanations": [reason_json(r) for r in reasons]} if reasons else {}),
     }  # fmt: skip
