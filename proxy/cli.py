@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ import click
 from proxy import __version__
 from proxy.config import Config, is_loopback, load_config
 from proxy.detect.scanner import Scanner
-from proxy.evaluate.report import evaluate, read_rows, write_scores
+from proxy.evaluate import measure
+from proxy.evaluate.page import page
+from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
 from proxy.guard import Guard
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
@@ -233,32 +237,82 @@ def policy_test(files: tuple[Path, ...], config_path: Path | None) -> None:
 
 
 @main.command("eval")
-@click.option(
-    "--data", multiple=True, required=True, type=click.Path(path_type=Path), help="JSON lines, .gz too; may be repeated."
-)
-@click.option("--policy", "policy_name", default=None, help="Take thresholds from this policy's rules.")
+@click.option("--data", multiple=True, type=click.Path(path_type=Path), help="JSON lines, .gz too; may be repeated.")
+@click.option("--policy", "policy_name", help="Take thresholds from this policy's rules, and say what it does as a whole.")
 @click.option("--scores", "scores_path", type=click.Path(path_type=Path), help="Write each row's scores here.")
+@click.option("--evasion", is_flag=True, help="Harmful rows again, in writings that hide them.")
+@click.option("--prefixes", is_flag=True, help="Harmful rows as streams: how soon they are stopped.")
+@click.option("--slices", type=click.Choice(["identity"]), help="Harmless sentences about groups of people; needs no data.")
+@click.option("--sample", default=400, show_default=True, help="Rows for --evasion and --prefixes.")
+@click.option("--no-ci", is_flag=True, help="Without the intervals, which take a few seconds.")
+@click.option("--report", "page_path", type=click.Path(path_type=Path), help="Write it as an HTML file too.")
 @click.option("--config", "config_path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
 def evaluate_command(
-    data: tuple[Path, ...], policy_name: str | None, scores_path: Path | None, config_path: Path | None, as_json: bool
-) -> None:
+    data: tuple[Path, ...], policy_name: str | None, scores_path: Path | None, evasion: bool, prefixes: bool,
+    slices: str | None, sample: int, no_ci: bool, page_path: Path | None, config_path: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Measure the model on labelled data."""
+    if not data and slices is None:
+        raise click.UsageError("nothing to measure on: give --data FILE, or --slices identity")
     config = load_config(config_path)
     rows = read_rows(data)
-    classifier = Classifier.load(config.model_folder, threads=os.cpu_count() or 1)
-    thresholds = {name: classifier.artefact.threshold(name, 0.005) for name in classifier.artefact.labels}
+    settings = config.safeguard
+    queue = ScoringQueue(Classifier.load(config.model_folder, 1, settings.screen), workers=os.cpu_count() or 1)
+    guard, policy = open_guard(find_policy(policy_name or "default", config), queue)
+    artefact = queue.classifier.artefact
+    thresholds = {name: artefact.threshold(name, 0.005) for name in artefact.labels}
     if policy_name:
-        found = load_policy(find_policy(policy_name, config), classifier.artefact)
-        thresholds |= {r.category: r.thresholds["user"] for r in found.rules if r.category}
-    scores: list[dict[str, float]] = []
-    with click.progressbar(range(0, len(rows), 64), label="judging", file=sys.stderr) as steps:
-        for at in steps:
-            scores += classifier.score([(r["text"], "") for r in rows[at : at + 64]])
+        thresholds |= {r.category: r.thresholds["user"] for r in policy.rules if r.category}
+    scores = asyncio.run(_read(queue, rows))
     if scores_path:
         write_scores(scores_path, rows, scores)
-    report = evaluate(rows, scores, thresholds)
+    report = evaluate(rows, scores, thresholds, intervals=not no_ci)
+
+    async def measured() -> None:
+        if policy_name and rows:
+            with _steps("the policy") as tick:
+                report.measured["policy"] = await measure.under_policy(guard, policy, rows, tick)
+        if evasion:
+            with _steps("evasion") as tick:
+                report.measured["evasion"] = await measure.evasions(guard, rows, thresholds, sample, 0, tick)
+        if prefixes:
+            with _steps("prefixes") as tick:
+                report.measured["prefixes"] = await measure.prefix_delays(guard, policy, rows, sample, 0, tick)
+        if slices:
+            with _steps("groups") as tick:
+                report.measured["identity"] = await measure.identity_spread(guard, policy, tick)
+
+    asyncio.run(measured())
+    queue.close()
+    if page_path:
+        page_path.write_text(page(f"{artefact.name} under {policy.ref}", report.json(), points(rows, scores)), encoding="utf-8")
     click.echo(json.dumps(report.json(), indent=2) if as_json else report.table())
+
+
+@contextmanager
+def _steps(label: str) -> Iterator[Callable[[int], None]]:
+    """Says on a terminal how many texts were judged."""
+    done = 0
+
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        if sys.stderr.isatty():
+            click.echo(f"\r{label}: {done} texts", nl=False, err=True)
+
+    yield tick
+    if sys.stderr.isatty():
+        click.echo("", err=True)
+
+
+async def _read(queue: ScoringQueue, rows: list[Row]) -> list[dict[str, float]]:
+    """Each row whole, by the classifier itself."""
+    scores: list[dict[str, float]] = []
+    with click.progressbar(range(0, len(rows), 128), label="judging", file=sys.stderr) as steps:
+        for at in steps:
+            scores += await queue.score_many([(r["text"], "") for r in rows[at : at + 128]])
+    return scores
 
 
 @main.group()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-LEET = str.maketrans("aeiost", "431057")
-HOMOGLYPHS = str.maketrans("aeopcx", "аеорсх")
+from proxy.evaluate.evasion import HOMOGLYPHS, LEET
+
 SCRIPTS = ((0x4E00, 0x6FFF), (0x0621, 0x064A), (0x0410, 0x044F), (0x0905, 0x0939), (0x3041, 0x3096), (0xAC00, 0xB000))
 LONGEST = 280  # characters of a window; one in eight may be twice as long
 

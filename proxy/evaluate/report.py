@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,14 @@ def _row(line: str) -> tuple[Row, str]:
 @dataclass(frozen=True, slots=True)
 class Report:
     rows: int
-    categories: dict[str, dict[str, float]]
-    slices: dict[str, dict[str, dict[str, float]]]  # by language, source, role: mean AUPRC and so on
+    categories: dict[str, dict[str, Any]]
+    slices: dict[str, dict[str, dict[str, float]]]  # by language, source, role, length: mean AUPRC and so on
+    measured: dict[str, Any] = field(default_factory=dict)  # what `evaluate.measure` adds, under its names
 
     def json(self) -> dict[str, Any]:
-        return {"rows": self.rows, "mean_auprc": self.mean, "categories": self.categories, "slices": self.slices}
+        return {
+            "rows": self.rows, "mean_auprc": self.mean, "categories": self.categories, "slices": self.slices, **self.measured,
+        }  # fmt: skip
 
     @property
     def mean(self) -> float:
@@ -80,11 +83,39 @@ class Report:
             lines += (
                 f"{n:28} {m['rows']:6.0f} {m['auprc']:7.3f} {m['false_positives']:15.4f}" for n, m in sorted(found.items())
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._measured()])
+
+    def _measured(self) -> list[str]:
+        lines: list[str] = []
+        if found := self.measured.get("policy"):
+            lines += ["", f"{'under the policy':18} {'rows':>6} {'pass':>7} {'flag':>7} {'redact':>7} {'block':>7}"]
+            lines += (
+                f"{kind:18} {m['rows']:6} {m['pass']:7.3f} {m['flag']:7.3f} {m['redact']:7.3f} {m['block']:7.3f}"
+                for kind, m in found.items()
+            )
+        if found := self.measured.get("evasion"):
+            lines += ["", f"{'evasion (' + str(found['rows']) + ' rows)':24} {'recall':>7} {'lost':>7}"]
+            lines += (f"{way:24} {m['recall']:7.3f} {m['lost']:7.3f}" for way, m in found["ways"].items())
+        if found := self.measured.get("prefixes"):
+            lines += [
+                "",
+                f"{'stream (' + str(found['rows']) + ' rows)':18} {'stopped':>8} {'words p50':>10} {'p90':>6} {'released':>9}",
+            ]
+            lines += (
+                f"{mode:18} {m['stopped']:8.3f} {m['words_p50']:10.0f} {m['words_p90']:6.0f} {m['released']:9.3f}"
+                for mode, m in found["modes"].items()
+            )
+        if found := self.measured.get("identity"):
+            stopped = f"stopped {found['false_positives']:.4f}, spread {found['spread']:.3f}"
+            lines += ["", f"groups: {found['rows']} harmless sentences, {stopped}"]
+            lines += (f"  {name}: {rate:.3f}" for name, rate in found["worst"].items() if rate)
+        return lines
 
 
-def evaluate(rows: Sequence[Row], scores: Sequence[dict[str, float]], thresholds: dict[str, float]) -> Report:
-    categories = {}
+def evaluate(
+    rows: Sequence[Row], scores: Sequence[dict[str, float]], thresholds: dict[str, float], intervals: bool = False
+) -> Report:
+    categories: dict[str, dict[str, Any]] = {}
     for name in CATEGORIES:
         labels, found = _pick(rows, scores, name)
         if (labels == 1).sum() and (labels == 0).sum():
@@ -98,8 +129,27 @@ def evaluate(rows: Sequence[Row], scores: Sequence[dict[str, float]], thresholds
                 "recall_1pct": metrics.recall_at(labels, found, 0.01),
                 "recall_01pct": metrics.recall_at(labels, found, 0.001),
                 "ece": metrics.calibration_error(labels, found),
+                "brier": metrics.brier(labels, found),
             }
-    return Report(len(rows), categories, {k: _slices(k, rows, scores, thresholds) for k in ("lang", "role", "source")})
+            if intervals:
+                categories[name]["auprc_95"] = metrics.interval(labels, found)
+    return Report(
+        len(rows), categories, {k: _slices(k, rows, scores, thresholds) for k in ("lang", "role", "length", "source")}
+    )
+
+
+def points(rows: Sequence[Row], scores: Sequence[dict[str, float]]) -> dict[str, tuple[metrics.Array, metrics.Array]]:
+    """Labels and scores of each category that the rows have both kinds of."""
+    found = {name: _pick(rows, scores, name) for name in CATEGORIES}
+    return {name: pair for name, pair in found.items() if 0 < pair[0].sum() < len(pair[0])}
+
+
+def _slice_of(row: Row, kind: str) -> str:
+    if kind != "length":
+        return str(row.get(kind, ""))
+    return next(f"up to {most}" for most in (50, 200, 800, 1 << 30) if len(row["text"]) <= most).replace(
+        str(1 << 30), "the longest"
+    )
 
 
 def _pick(rows: Sequence[Row], scores: Sequence[dict[str, float]], name: str) -> tuple[metrics.Array, metrics.Array]:
@@ -116,8 +166,8 @@ def _slices(
     kind: str, rows: Sequence[Row], scores: Sequence[dict[str, float]], thresholds: dict[str, float]
 ) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for value in {str(r.get(kind, "")) for r in rows}:
-        picked = [(r, s) for r, s in zip(rows, scores, strict=True) if str(r.get(kind, "")) == value]
+    for value in sorted({_slice_of(r, kind) for r in rows}):
+        picked = [(r, s) for r, s in zip(rows, scores, strict=True) if _slice_of(r, kind) == value]
         some_rows, some_scores = [r for r, _ in picked], [s for _, s in picked]
         areas = []
         for name in CATEGORIES:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import html
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
@@ -48,6 +49,7 @@ SIGNS = {
     "percent": r"%[0-9A-Fa-f]{2}[A-Za-z0-9_.+\-]{0,40}%[0-9A-Fa-f]{2}",
     "run": r"[A-Za-z0-9+/_\-]{16}",
     "spaced": r"\b[A-Za-z0-9](?:[ .\-_*][A-Za-z0-9]){3}\b",
+    "entity": r"&#(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6]|[xX][2-7][0-9A-Fa-f]);",
     "rot13": r"(?i)\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b",
 }
 _SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
@@ -55,7 +57,7 @@ _SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
 # a payload, a word with more than plain letters. In RE2 syntax, to be anchored at the end.
 GROWING = (
     r"(?:\b[A-Za-z0-9]|[^\pL\pN][\pL\pN])(?:[ .\-_*][\pL\pN])*[ .\-_*]?"
-    r"|[A-Za-z0-9+/_=%\-]+|\S*[^\x00-\x7f\s]\S*"
+    r"|[A-Za-z0-9+/_=%\-]+|&#?[0-9A-Za-z]{0,4}|\S*[^\x00-\x7f\s]\S*"
 )
 _LOOKALIKE = re.compile(f"[{''.join(_LOOKALIKES)}]")
 _WORD = re.compile(r"(?:[^\W_]|@)+")
@@ -67,6 +69,10 @@ _INVISIBLE = re.compile(  # NFKC leaves these as they are
 )
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:([ .\-_*])[^\W_])(?:\1[^\W_]){2,}(?![^\W_])")
 _PERCENT = re.compile(r"(?:[\w.+-]*%[0-9A-Fa-f]{2}){2,}[\w.+-]*")
+_ENTITY = re.compile(SIGNS["entity"])  # letters and signs of ASCII: nobody needs them in ordinary HTML
+_LEET_WORD = re.compile(r"\b[A-Za-z0-9$]*[A-Za-z][013457$]+[A-Za-z][A-Za-z0-9$]*")
+_LEET = str.maketrans("013457$", "oieasts")
+_SOFT = str.maketrans({"\u00a0": " ", "\u202f": " ", "…": "..."})
 _HEX = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{8,{RUN // 2}}}")
 _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{16,{RUN}}}={{0,2}}")
 _PLAIN = re.compile(r"\b(?:the|and|you|for|with|how|this|that|are|not|les|des|que|pour|une|est)\b", re.IGNORECASE)
@@ -83,7 +89,7 @@ def disguised(text: str, signs: Collection[str]) -> list[View]:
     if not signs and text.isascii():
         return []
     found: list[View] = []
-    if not text.isascii() or "spaced" in signs or "percent" in signs:
+    if not text.isascii() or not {"spaced", "percent", "entity"}.isdisjoint(signs):
         folded = _folded(text)
         found += [folded] if folded is not None else []
     if "run" in signs:
@@ -108,12 +114,14 @@ def classifier_texts(text: str) -> list[str]:
             and (view.kind != "folded" or _material(text, plain))
         ):
             out.append(plain)
+    if len(_LEET_WORD.findall(text)) > 1:  # one alone is a name or a number of something
+        out.append(_LEET_WORD.sub(lambda m: m[0].translate(_LEET), text))
     return out[:8]
 
 
 def _material(text: str, folded: str) -> bool:
-    """Accents and typographic quotes alone are no disguise."""
-    return unicodedata.normalize("NFKC", text).casefold() != folded.casefold()
+    """Accents in two characters, hard spaces and dots in one are how people write, not a disguise."""
+    return unicodedata.normalize("NFC", text.translate(_SOFT)).casefold() != unicodedata.normalize("NFC", folded).casefold()
 
 
 @lru_cache(maxsize=4096)
@@ -131,6 +139,7 @@ def _folded(text: str) -> View | None:
             view = _replace(view, _UNUSUAL, _fold)
         if _LOOKALIKE.search(view.text):
             view = _replace(view, _WORD, _latin)
+    view = _replace(view, _ENTITY, lambda m: html.unescape(m[0]))
     view = _replace(view, _SPACED, lambda m: re.sub(r"[ .\-_*]", "", m[0]))
     view = _replace(view, _PERCENT, lambda m: unquote_to_bytes(m[0]).decode("utf-8", "replace"))
     return view if view.text and view.text != text else None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -51,6 +52,6 @@ async def test_it_reads_few_texts_and_points_at_the_cause(words: list[str]) -> N
     found = await explain(score, text, "illicit")
     assert read == found.calls <= CALLS
     spans = sorted(w.span for w in found.weights)
-    assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.end <= b.start for a, b in pairwise(spans))
     if words.count("poison") == 1:
         assert "poison" in text[found.weights[0].span.start : found.weights[0].span.end]

@@ -68,3 +68,23 @@ def test_without_a_sign_an_ascii_text_has_no_view(text: str) -> None:
 
     if not any(re.search(sign, text) for sign in SIGNS.values()):
         assert views(text) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("ｋｉｌｌ ｔｈｅ ｃａｔ", "kill the cat"),
+        ("&#107;ill t&#x68;e cat", "kill the cat"),
+        ("k1ll my c4t t0n1ght", "kill my cat tonight"),
+    ],
+)
+def test_what_a_classifier_reads_besides(written: str, read: str) -> None:
+    assert read in classifier_texts(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["Le caf\u0065\u0301 est ouvert\u00a0!", "Wait… what?", "my mp3 player and the h264 file", "caf&#233; &amp; th&#233;"],
+)
+def test_how_people_write_is_read_once(written: str) -> None:
+    assert classifier_texts(written) == []

@@ -1,0 +1,120 @@
+"""The measurements that need the whole guard, not only scores: evasion, prefixes of streams, sentences about groups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from proxy.evaluate import evasion, identity, prefixes
+from proxy.evaluate.report import Row
+from proxy.guard import Guard
+from proxy.policy.load import Policy
+from proxy.types import CATEGORIES, Action, Segment
+
+AT_ONCE = 64
+Tick = Callable[[int], None]
+
+
+async def evasions(guard: Guard, rows: Sequence[Row], thresholds: dict[str, float], sample: int, seed: int, tick: Tick) -> Any:
+    """Recall on the same harmful rows as they are and under each way of writing: {way: {"recall", "lost"}}, in shares."""
+    some = _sample([r for r in rows if any(r["labels"].get(c) == 1 for c in CATEGORIES)], sample, seed)
+    found: dict[str, dict[str, float]] = {}
+    for way, write in {"as it is": lambda text, rng: text, **evasion.WAYS}.items():
+        rng = np.random.default_rng([seed, *way.encode()])
+        texts = [write(row["text"][:1000], rng) for row in some]
+        caught = []
+        for start in range(0, len(some), AT_ONCE):
+            part = range(start, min(start + AT_ONCE, len(some)))
+            judged = await asyncio.gather(*(guard.scores(Segment(texts[i], some[i].get("role", "user"))) for i in part))
+            for i, (scores, _) in zip(part, judged, strict=True):
+                harm = [c for c in CATEGORIES if some[i]["labels"].get(c) == 1]
+                caught.append(scores is not None and any(scores.get(c, 0.0) >= thresholds.get(c, 1.1) for c in harm))
+            tick(len(part))
+        recall = float(np.mean(caught)) if caught else float("nan")
+        found[way] = {"recall": recall, "lost": found["as it is"]["recall"] - recall if found else 0.0}
+    return {"rows": len(some), "ways": found}
+
+
+async def prefix_delays(guard: Guard, policy: Policy, rows: Sequence[Row], sample: int, seed: int, tick: Tick) -> Any:
+    """For each streaming mode: words from the onset of harm (the row's `onset`, else its beginning) to the stop, and the share
+    of the harmful passage that had left. Of harmful rows that the policy stops at all when it reads them whole."""
+    some = _sample([r for r in rows if any(r["labels"].get(c) == 1 for c in CATEGORIES)], sample, seed)
+    rules = guard.text_rules(policy)
+    found: dict[str, Any] = {}
+    for mode in prefixes.MODES:
+        stops = []
+        for start in range(0, len(some), AT_ONCE):
+            part = some[start : start + AT_ONCE]
+            stops += await asyncio.gather(
+                *(
+                    prefixes.stream(
+                        r["text"][:1500], int(r.get("onset", 0)), mode, policy.follow_limit, rules,
+                        lambda segment: guard.judge(policy, segment, patterns=False),
+                    )
+                    for r in part
+                )
+            )  # fmt: skip
+            tick(len(part))
+        tokens = [s.tokens for s in stops if s.tokens is not None]
+        found[mode] = {
+            "stopped": len(tokens) / max(1, len(stops)),
+            "words_p50": float(np.median(tokens)) if tokens else float("nan"),
+            "words_p90": float(np.quantile(tokens, 0.9)) if tokens else float("nan"),
+            "released": float(np.mean([s.released for s in stops if s.tokens is not None])) if tokens else float("nan"),
+        }
+    return {"rows": len(some), "modes": found}
+
+
+async def identity_spread(guard: Guard, policy: Policy, tick: Tick) -> Any:
+    """The share of harmless sentences about each group that the policy does not let pass, and the spread between groups."""
+    rows = identity.rows()
+    stopped: dict[str, list[bool]] = defaultdict(list)
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        verdicts = await asyncio.gather(*(guard.judge(policy, Segment(r["text"])) for r in part))
+        for row, verdict in zip(part, verdicts, strict=True):
+            stopped[row["group"]].append(verdict.action is not Action.PASS)
+        tick(len(part))
+    groups = {group: float(np.mean(found)) for group, found in stopped.items()}
+    return {
+        "rows": len(rows),
+        "false_positives": float(np.mean([f for found in stopped.values() for f in found])),
+        "spread": max(groups.values()) - min(groups.values()),
+        "by_language": {
+            lang: {"false_positives": float(np.mean(some)), "spread": max(some) - min(some)}
+            for lang in identity.GROUPS
+            if (some := [rate for group, rate in groups.items() if group.startswith(f"{lang}: ")])
+        },
+        "worst": dict(sorted(groups.items(), key=lambda pair: -pair[1])[:8]),
+    }
+
+
+async def under_policy(guard: Guard, policy: Policy, rows: Sequence[Row], tick: Tick) -> Any:
+    """What the policy as a whole does with the rows: {"harmless" or "harmful": {action: share}}."""
+    actions: dict[str, list[str]] = defaultdict(list)
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
+        verdicts = await asyncio.gather(*(guard.judge(policy, _segment(r)) for r in part))
+        for row, verdict in zip(part, verdicts, strict=True):
+            known = [row["labels"].get(c) for c in CATEGORIES]
+            if 1 in known or all(v == 0 for v in known):
+                actions["harmful" if 1 in known else "harmless"].append(str(verdict.action))
+        tick(len(part))
+    return {
+        kind: {"rows": len(some), **{str(a): some.count(str(a)) / len(some) for a in Action}} for kind, some in actions.items()
+    }
+
+
+def _segment(row: Row) -> Segment:
+    role = str(row.get("role", "user"))
+    return Segment(row["text"], role, "completion" if role == "assistant" else "prompt")
+
+
+def _sample(rows: list[Row], count: int, seed: int) -> list[Row]:
+    if len(rows) <= count:
+        return rows
+    return [rows[i] for i in sorted(np.random.default_rng(seed).choice(len(rows), count, replace=False))]
