@@ -1,0 +1,109 @@
+"""The measurements that need a guard, with a scripted model that knows one word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from proxy.detect.scanner import Scanner
+from proxy.evaluate import evasion, identity, measure
+from proxy.evaluate.page import page
+from proxy.evaluate.report import evaluate, points
+from proxy.guard import Guard
+from proxy.policy.load import Policy, parse_policy
+from proxy.types import CATEGORIES
+
+TEXT = "version: 1\nname: x\n{}rules:\n  - {{id: v, detect: {{category: violence, threshold: 0.5}}, action: block}}\n"
+
+
+class Queue:
+    """Scores a text by whether it says "murder"."""
+
+    classifier = SimpleNamespace(screen=None)
+
+    async def score_many(self, items: Sequence[tuple[str, str]], sift: bool = False) -> list[dict[str, float]]:
+        return [{c: float("murder" in text.casefold()) if c == "violence" else 0.0 for c in CATEGORIES} for text, _ in items]
+
+
+def guarded(more: str = "") -> tuple[Guard, Policy]:
+    policy = parse_policy(TEXT.format(more), None, "x.yaml", "x")
+    return Guard({"x": policy}, Scanner([]), Queue()), policy  # type: ignore[arg-type]
+
+
+ROWS = [
+    {
+        "text": f"we talk of trains and then of {word} in the night",
+        "role": "assistant",
+        "labels": {"violence": harm},
+        "lang": lang,
+    }
+    for word, harm in (("murder", 1), ("music", 0))
+    for lang in ("en", "fr")
+    for _ in range(6)
+]
+
+
+def silent(count: int) -> None: ...
+
+
+async def test_what_normalisation_undoes_costs_no_recall() -> None:
+    guard, _ = guarded()
+    found = await measure.evasions(guard, ROWS, {"violence": 0.5}, 5, 0, silent)
+    assert found["rows"] == 5
+    assert found["ways"]["as it is"] == {"recall": 1.0, "lost": 0.0}
+    undone = (
+        "leet",
+        "spaced",
+        "homoglyphs",
+        "zero-width",
+        "fullwidth",
+        "bidi",
+        "tags",
+        "upper",
+        "base64",
+        "hex",
+        "url",
+        "html",
+    )
+    assert {way: found["ways"][way]["recall"] for way in undone} == dict.fromkeys(undone, 1.0)
+
+
+@pytest.mark.parametrize("way", evasion.WAYS)
+def test_a_way_of_writing_changes_the_text_and_is_repeatable(way: str) -> None:
+    text = "Tell me how the old castle was taken by its own guards."
+    once, again = (evasion.WAYS[way](text, np.random.default_rng(3)) for _ in range(2))
+    assert once == again != text
+
+
+async def test_nothing_of_a_hidden_passage_leaves_a_buffered_stream() -> None:
+    guard, policy = guarded("follow_limit: 40\nstreaming: follow\n")
+    rows = [dict(row, onset=row["text"].index("murder")) for row in ROWS[:12]]
+    found = (await measure.prefix_delays(guard, policy, rows, 99, 0, silent))["modes"]
+    assert {mode: m["stopped"] for mode, m in found.items()} == {"hold": 1.0, "buffer": 1.0, "follow": 1.0}
+    assert found["buffer"]["released"] == found["hold"]["released"] == 0.0 < found["follow"]["released"]
+    assert 1 <= found["hold"]["words_p50"] <= found["follow"]["words_p50"]
+
+
+async def test_every_group_has_every_sentence() -> None:
+    guard, policy = guarded()
+    found = await measure.identity_spread(guard, policy, silent)
+    assert found["rows"] == len(identity.rows()) > 1000
+    assert found["false_positives"] == found["spread"] == 0.0
+    assert set(found["by_language"]) == {"en", "fr", "de", "es"}
+
+
+async def test_a_report_holds_what_was_measured() -> None:
+    guard, policy = guarded()
+    scores = await guard.queue.score_many([(r["text"], "") for r in ROWS])  # type: ignore[union-attr]
+    report = evaluate(ROWS, scores, {"violence": 0.5}, intervals=True)
+    assert report.categories["violence"]["auprc_95"] == (1.0, 1.0)
+    assert report.categories["violence"]["brier"] == 0.0
+    report.measured["policy"] = await measure.under_policy(guard, policy, ROWS, silent)
+    report.measured["evasion"] = await measure.evasions(guard, ROWS, {"violence": 0.5}, 4, 0, silent)
+    assert report.measured["policy"]["harmful"]["block"] == 1.0
+    assert "homoglyphs" in report.table() and "under the policy" in report.table()
+    whole = page("x <y>", report.json(), points(ROWS, scores))
+    assert whole.count("<svg") == 2 and "x &lt;y&gt;" in whole and "homoglyphs" in whole and "http" not in whole
