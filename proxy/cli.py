@@ -15,16 +15,18 @@ from typing import Any
 
 import click
 
-from proxy import __version__
+from proxy import __version__, yamlfile
 from proxy.config import Config, is_loopback, load_config
 from proxy.detect.scanner import Scanner
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
 from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
 from proxy.guard import Guard
+from proxy.model import verify
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
+from proxy.model.export import Precision, export
 from proxy.model.queue import ScoringQueue
 from proxy.policy.cases import run_examples
 from proxy.policy.lint import lint
@@ -332,10 +334,61 @@ def model_info(config_path: Path | None, as_json: bool) -> None:
     size = (artefact.folder / "model.onnx").stat().st_size / 1e6
     click.echo(f"{artefact.name}\n  folder     {artefact.folder}\n  sha256     {artefact.sha256}")
     click.echo(f"  size       {size:.1f} MB, {artefact.precision}")
+    if artefact.screen is not None:
+        found = artefact.manifest["screen"]
+        sent = next((point["sent_on"] for point in found["curve"] if point["kept"] == found["kept"]), float("nan"))
+        click.echo(
+            f"  screen     keeps {found['kept']:.1%} of what the classifier catches, sends {sent:.1%} of ordinary text on to it"
+        )
     click.echo(f"  tokens     {artefact.max_tokens}\n  thresholds by false-positive rate on ordinary text:")
     click.echo("    " + f"{'category':14}" + "".join(f"{rate:>10.2%}" for rate in (0.01, 0.005, 0.001)))
     for name in artefact.labels:
         click.echo("    " + f"{name:14}" + "".join(f"{artefact.threshold(name, rate):10.3f}" for rate in (0.01, 0.005, 0.001)))
+
+
+@model.command("export")
+@click.argument("source")
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--labels", type=click.Path(path_type=Path), help="YAML: the source's label: our category, or null.")
+@click.option("--precision", type=click.Choice(["int8", "fp16", "fp32"]), default="int8", show_default=True)
+@click.option("--name", help="What it is called in answers and logs; the source's last part if not given.")
+def model_export(source: str, out: Path, labels: Path | None, precision: Precision, name: str | None) -> None:
+    """A Hugging Face sequence classifier (a folder, or a name of the hub) to a folder for `model: FOLDER`."""
+    given = yamlfile.load(labels.read_text(encoding="utf-8"), str(labels))[0] if labels else None
+    if given is not None and not isinstance(given, dict):
+        raise click.UsageError(f"{labels} must hold lines of `label: category`")
+    found = export(source, out, precision, name or Path(source).name, given)
+    click.echo(f"{out}: {found.name}, {found.precision}, {', '.join(found.labels)}")
+    click.echo(f"It has no thresholds yet: weir model verify {out} --source {source} --data FILE.jsonl --write")
+
+
+@model.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--source", help="Compare with this PyTorch model: a folder or a name of the hub.")
+@click.option("--data", multiple=True, required=True, type=click.Path(path_type=Path), help="JSON lines, as for `weir eval`.")
+@click.option("--write", "writing", is_flag=True, help="Write the calibration into the manifest.")
+@click.pass_context
+def model_verify(ctx: click.Context, folder: Path, source: str | None, data: tuple[Path, ...], writing: bool) -> None:
+    """Is FOLDER what its source is (exit code 1: no), and what do its scores mean on your data?"""
+    rows = read_rows(data)
+    classifier = Classifier.load(folder, threads=os.cpu_count() or 1)
+    fine = True
+    if source:
+        same = verify.parity(classifier, source, rows)
+        fine = same.fine
+        click.echo("fine" if fine else "NOT the same")
+        click.echo(f"  probabilities move by {same.mean:.4f} in the mean, {same.largest:.4f} at most")
+        click.echo(f"  {same.flips:.2%} of {same.texts} texts cross one half")
+        for category, (before, after) in same.auprc.items():
+            click.echo(f"  {category:14} AUPRC {before:.3f} -> {after:.3f}")
+    with _steps("calibration") as tick:
+        found = verify.calibration(classifier, rows, tick)
+    for category, table in found["thresholds"].items():
+        click.echo(f"  {category:14} " + "  ".join(f"{float(k):.2%}: {v:.3f}" for k, v in table["any"].items()))
+    if writing:
+        verify.write(classifier, found)
+        click.echo(f"written to {folder / 'manifest.json'}")
+    ctx.exit(0 if fine else 1)
 
 
 def configure_log(level: str) -> None:

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 from tqdm import trange
 
+from proxy.model import calibrate as calibration
 from proxy.model.artefact import Artefact
 from proxy.model.classifier import Classifier
 from proxy.model.screen import Screen
@@ -24,9 +25,9 @@ from proxy.types import CATEGORIES
 from training import screen, wide
 from training.data import LANGUAGES, UNKNOWN, is_held, is_untouched, labels_of, read
 
-RATES = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002)
-ENOUGH = 20  # positives without which a category's mixture is the others' mean, and its probabilities are left alone
+ENOUGH = 20  # positives without which a category's mixture is the others' mean
 SEED = 7
+WINDOW = 64  # tokens: a sentence of harm in a long calm text is diluted in longer ones, and found half as often
 LONGEST = 1500  # characters of a row that are read here
 DEEP_ONLY = np.tile(np.array([1, 0, 0], dtype=np.float32), (len(CATEGORIES), 1))
 
@@ -45,7 +46,7 @@ def manifest(out: Path, name: str, calibration: dict[str, Any], note: str, scree
     files = ("model.onnx", "tokenizer.json", *(["screen.onnx"] if screened else []))
     digests = {f: hashlib.sha256((out / f).read_bytes()).hexdigest() for f in files}
     body = {
-        "format": 1, "name": name, "labels": list(CATEGORIES), "max_tokens": 128, "precision": "int8", "embedding": True,
+        "format": 1, "name": name, "labels": list(CATEGORIES), "max_tokens": WINDOW, "precision": "int8", "embedding": True,
         "sha256": digests, "note": note, "calibration": calibration, **({"screen": screened} if screened else {}),
     }  # fmt: skip
     (out / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
@@ -85,21 +86,13 @@ def calibrate(out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]])
     """Platt's scaling on the held tenth; thresholds on ordinary text of other sources, for each voice."""
     labels, held_logits = np.array([labels_of(r) for r in held], dtype=np.float32), logits(out, held, "held")
     calm_logits = logits(out, calm, "calm")
-    roles = np.array([r["role"] for r in calm])
-    voices = {"any": roles != "", **{role: roles == role for role in ("user", "assistant", "document")}}
     platt, thresholds = {}, {}
     for column, category in enumerate(CATEGORIES):
         known = labels[:, column] != UNKNOWN
-        scale, shift = 1.0, 0.0
-        if labels[known, column].sum() >= ENOUGH:
-            fit = LogisticRegression(C=1.0).fit(held_logits[known, column : column + 1], labels[known, column])
-            scale, shift = max(0.2, float(fit.coef_[0, 0])), float(fit.intercept_[0])
+        scale, shift = calibration.platt(held_logits[known, column], labels[known, column])
         platt[category] = [scale, shift]
-        calm_p = 1 / (1 + np.exp(-(calm_logits[:, column] * scale + shift)))
-        thresholds[category] = {
-            role: {str(rate): round(float(np.quantile(calm_p[mask], 1 - rate, method="higher")) + 1e-6, 6) for rate in RATES}
-            for role, mask in voices.items()
-        }
+        chances = 1 / (1 + np.exp(-(calm_logits[:, column] * scale + shift)))
+        thresholds[category] = calibration.thresholds(chances, [r["role"] for r in calm])
     return {"platt": platt, "thresholds": thresholds}
 
 
@@ -129,9 +122,9 @@ def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str)
     mix = mixture(deep_logits, wide_logits, np.array([labels_of(r) for r in held], dtype=np.float32))
     check(put, out, other, ids(held[:64]), held[:64])
     put(mix, uncalibrated())
-    calibration = calibrate(out, held, calm)
-    manifest(out, name, calibration, note)
-    manifest(out, name, calibration, note, screened(data, work, out, held, calm))
+    found = calibrate(out, held, calm)
+    manifest(out, name, found, note)
+    manifest(out, name, found, note, screened(data, work, out, held, calm))
 
 
 def screened(data: Path, work: Path, out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]]) -> dict[str, Any]:

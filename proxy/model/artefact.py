@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from proxy.model.head import Kind
 from proxy.types import CATEGORIES
 
 
@@ -42,6 +43,9 @@ class Artefact:
     shift: tuple[float, ...]
     table: dict[str, dict[str, list[tuple[float, float]]]]  # category -> role -> (false-positive rate, threshold), rising rates
     screen: ScreenPart | None
+    head: tuple[Kind, tuple[tuple[int, ...], ...]] | None  # None: the network's outputs are our labels
+    tokens: tuple[int, int, int] | None  # first, last and padding; None: BERT's, by their names
+    takes_context: bool
     manifest: dict[str, Any]
 
     @classmethod
@@ -72,9 +76,14 @@ class Artefact:
                 screen = ScreenPart(
                     found["file"], tuple(map(float, found["cut"])), {c: float(t) for c, t in found["floor"].items()}
                 )
+            head = manifest.get("head")
+            tokens = manifest.get("tokens")
             return cls(
                 folder, manifest["name"], labels, int(manifest["max_tokens"]), manifest["precision"],
-                manifest["sha256"]["model.onnx"], scale, shift, table, screen, manifest,
+                manifest["sha256"]["model.onnx"], scale, shift, table, screen,
+                (head["kind"], tuple(tuple(map(int, own)) for own in head["columns"])) if head else None,
+                (int(tokens["first"]), int(tokens["last"]), int(tokens["pad"])) if tokens else None,
+                bool(manifest.get("context", True)), manifest,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(
@@ -83,8 +92,15 @@ class Artefact:
 
     def threshold(self, category: str, fpr: float, role: str = "any") -> float:
         """The probability above which at most `fpr` of ordinary texts lie; between the table's rates by their logarithm,
-        beyond them the nearest. A category that the model does not have is never reached."""
+        beyond them the nearest. A category that the model does not have is never reached.
+
+        Raises ModelError where the model has the category and nobody has calibrated it."""
         roles = self.table.get(category)
+        if not roles and category in self.labels:
+            raise ModelError(
+                f"{self.folder} has no thresholds for {category!r}: run `weir model verify {self.folder} --data FILE --write`, "
+                "or give the rule a `threshold:`"
+            )
         if not roles:
             return 1.1
         points = roles.get(role) or roles["any"]

@@ -10,10 +10,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from proxy.model.artefact import Artefact, ModelError
+from proxy.model.head import categories
 from proxy.model.screen import Screen
 
 CONTEXT_TOKENS = 48
-OVERLAP = 32  # tokens that two windows of a long text share
+OVERLAP = 4  # a part in four of a window is shared with the next
 BATCH = 8  # windows a run: on a CPU a larger batch is no cheaper a text
 PADDING = 1.25  # times the tokens that are there: more is not worth a batch, for padding costs in full
 
@@ -47,7 +48,8 @@ class Classifier:
         self._tokenizer = Tokenizer.from_file(str(artefact.folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._cls, self._sep = (int(self._tokenizer.token_to_id(t) or 0) for t in ("[CLS]", "[SEP]"))
+        bert = (int(self._tokenizer.token_to_id(t) or 0) for t in ("[CLS]", "[SEP]", "[PAD]"))
+        self._first, self._last, self._pad = artefact.tokens or tuple(bert)
         self.screen: Screen | None = None
         if screened and (found := artefact.screen) is not None:
             self.screen = Screen(artefact.folder / found.file, found.cut, found.floor, options)
@@ -86,13 +88,14 @@ class Classifier:
     def windows(self, text: str, context: str) -> list[tuple[list[int], list[int]]]:
         """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
         body = self._tokens(text)
-        before = self._tokens(context)[-CONTEXT_TOKENS:] if context else []
-        head: list[int] = [self._cls, *before, self._sep] if before else [self._cls]
+        before = self._tokens(context)[-CONTEXT_TOKENS:] if context and self.artefact.takes_context else []
+        head: list[int] = [self._first, *before, self._last] if before else [self._first]
         room = self.artefact.max_tokens - len(head) - 1
         found = []
-        for start in range(0, max(1, len(body) - OVERLAP), room - OVERLAP):
+        shared = room // OVERLAP
+        for start in range(0, max(1, len(body) - shared), room - shared):
             piece = body[start : start + room]
-            found.append(([*head, *piece, self._sep], [0] * len(head) + [1 if before else 0] * (len(piece) + 1)))
+            found.append(([*head, *piece, self._last], [0] * len(head) + [1 if before else 0] * (len(piece) + 1)))
         return found
 
     def _tokens(self, text: str) -> list[int]:
@@ -100,9 +103,9 @@ class Classifier:
         return list(self._tokenizer.encode(whole, add_special_tokens=False).ids)
 
     def logits(self, batch: Sequence[tuple[list[int], list[int]]]) -> Any:
-        """(windows, categories), uncalibrated, of (token ids, token types)."""
+        """(windows, categories) log-odds, uncalibrated, of (token ids, token types)."""
         width = max(len(ids) for ids, _ in batch)
-        ids = np.zeros((len(batch), width), dtype=np.int64)
+        ids = np.full((len(batch), width), self._pad, dtype=np.int64)
         mask = np.zeros_like(ids)
         types = np.zeros_like(ids)
         for row, (tokens, kinds) in enumerate(batch):
@@ -110,7 +113,8 @@ class Classifier:
             mask[row, : len(tokens)] = 1
             types[row, : len(tokens)] = kinds
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        return self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
+        raw = self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
+        return raw if self.artefact.head is None else categories(raw, *self.artefact.head)
 
 
 def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:
