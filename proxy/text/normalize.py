@@ -53,10 +53,10 @@ SIGNS = {
     "rot13": r"(?i)\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b",
 }
 _SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
-# What at the end of a text would read otherwise once more text is there: letters being spaced out, a run that may become
-# a payload, a word with more than plain letters. In RE2 syntax, to be anchored at the end.
+# What at the end of a text would read otherwise once more text is there: letters being spaced out and what they are
+# joined to, a run that may become a payload, a word with more than plain letters. In RE2 syntax, to be anchored at the end.
 GROWING = (
-    r"(?:\b[A-Za-z0-9]|[^\pL\pN][\pL\pN])(?:[ .\-_*][\pL\pN])*[ .\-_*]?"
+    r"\S*(?:\b[A-Za-z0-9]|[^\pL\pN][\pL\pN])(?:[ .\-_*][\pL\pN])*[ .\-_*]?"
     r"|[A-Za-z0-9+/_=%\-]+|&#?[0-9A-Za-z]{0,4}|\S*[^\x00-\x7f\s]\S*"
 )
 _LOOKALIKE = re.compile(f"[{''.join(_LOOKALIKES)}]")

@@ -60,6 +60,7 @@ def in_pieces(selection: Selection, text: str, cuts: list[int]) -> list[Finding]
 @settings(max_examples=400)
 @example("joe@example.com", [3, 9])
 @example("x été joe@example.com", list(range(30)))
+@example("a river 'PRJ-o w l s-joe@example.com", [14])
 def test_any_cutting_finds_the_same_characters(text: str, cuts: list[int]) -> None:
     assert covered(in_pieces(FAST, text, cuts)) == covered(list(FAST.scan(text).findings))
 
