@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import logging
 import os
@@ -16,22 +15,20 @@ from typing import Any
 import click
 
 from proxy import __version__, yamlfile
-from proxy.config import Config, is_loopback, load_config
-from proxy.detect.scanner import Scanner
+from proxy.config import is_loopback, load_config
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
 from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
-from proxy.guard import Guard
 from proxy.model import verify
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.model.export import Precision, export
 from proxy.model.queue import ScoringQueue
-from proxy.policy.cases import run_examples
-from proxy.policy.lint import lint
-from proxy.policy.load import Policy, load_policy
+from proxy.policy.load import Policy
+from proxy.policy_commands import policy
 from proxy.types import Action, Direction, Segment, Verdict
+from proxy.workbench import find_policy, load_queue, open_guard
 from proxy.yamlfile import FileError
 
 _ROLES: dict[str, tuple[str, Direction]] = {
@@ -58,9 +55,7 @@ def main() -> None:
     """A guardrail proxy for OpenAI-compatible APIs: it reads prompts and streamed answers, and passes, redacts or blocks."""
 
 
-def load_queue(config: Config) -> ScoringQueue:
-    settings = config.safeguard
-    return ScoringQueue(Classifier.load(config.model_folder, settings.threads, settings.screen), settings.workers)
+main.add_command(policy)
 
 
 # -- serve
@@ -95,20 +90,6 @@ def serve(config_path: Path | None, host: str | None, port: int | None, workers:
 # -- check
 
 
-def find_policy(name: str, config: Config) -> Path:
-    """NAME of the config's folder, or a file."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return path
-    return config.policy_path(name)
-
-
-def open_guard(path: Path, queue: ScoringQueue) -> tuple[Guard, Policy]:
-    policy = load_policy(path, queue.classifier.artefact)
-    scanner = Scanner({p.id: p for r in policy.rules for p in r.patterns}.values())
-    return Guard({policy.name: policy}, scanner, queue, 60.0), policy
-
-
 @main.command()
 @click.argument("text", required=False, default="-")
 @click.option("--policy", default="default", show_default=True, help="A policy's name, or a file.")
@@ -124,12 +105,13 @@ def check(
     text = sys.stdin.read() if text == "-" else text
     config = load_config(config_path)
     queue = load_queue(config)
-    guard, found = open_guard(find_policy(policy, config), queue)
+    guard, found = open_guard(find_policy(policy, config), queue, config)
     role_name, direction = _ROLES[role]
     segment = Segment(text, role_name, direction)
 
     async def judged() -> tuple[Verdict, dict[str, float], list[Explanation]]:
         verdict = await guard.judge(found, segment)
+        await guard.cascade.close()
         scores, _ = await guard.scores(segment)
         reasons = [await explain(queue.score_many, text, c) for c in reasons_for(verdict, scores or {})] if explained else []
         return verdict, dict(scores or {}), reasons
@@ -185,56 +167,6 @@ def _explained(text: str, reason: Explanation) -> str:
     return f"  {reason.category} by: {words or 'no single words'}\n\n{''.join(shown)}{text[at:]}"
 
 
-# -- policy
-
-
-@main.group()
-def policy() -> None:
-    """Work with policy files."""
-
-
-@policy.command("lint")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--config", "config_path", type=click.Path(path_type=Path))
-def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
-    """Check files: errors and warnings, each with file and line."""
-    artefact = Artefact.load(load_config(config_path).model_folder)
-    failed = False
-    for file in files:
-        problems = lint(file, artefact)
-        failed = failed or any(not p.warning for p in problems)
-        for problem in problems:
-            click.echo(str(problem))
-        if not problems:
-            click.echo(f"{file}: fine")
-    if failed:
-        click.get_current_context().exit(2)
-
-
-async def _judge_example(guard: Guard, found: Policy, text: str, direction: Direction) -> Verdict:
-    return await guard.judge(found, Segment(text, "user" if direction == "prompt" else "assistant", direction))
-
-
-@policy.command("test")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--config", "config_path", type=click.Path(path_type=Path))
-def policy_test(files: tuple[Path, ...], config_path: Path | None) -> None:
-    """Run the files' own examples on the model."""
-    queue = load_queue(load_config(config_path))
-    failed = 0
-    for file in files:
-        guard, found = open_guard(file, queue)
-        results = asyncio.run(run_examples(found, functools.partial(_judge_example, guard, found)))
-        wrong = [r for r in results if not r.passed]
-        failed += len(wrong)
-        click.echo(f"{file}: {len(results) - len(wrong)} of {len(results)} examples hold")
-        for result in wrong:
-            click.echo(result.difference)
-    queue.close()
-    if failed:
-        click.get_current_context().exit(1)
-
-
 # -- eval, model
 
 
@@ -261,11 +193,11 @@ def evaluate_command(
     rows = read_rows(data)
     settings = config.safeguard
     queue = ScoringQueue(Classifier.load(config.model_folder, 1, settings.screen), workers=os.cpu_count() or 1)
-    guard, policy = open_guard(find_policy(policy_name or "default", config), queue)
+    guard, policy = open_guard(find_policy(policy_name or "default", config), queue, config)
     artefact = queue.classifier.artefact
     thresholds = {name: artefact.threshold(name, 0.005) for name in artefact.labels}
     if policy_name:
-        thresholds |= {r.category: r.thresholds["user"] for r in policy.rules if r.category}
+        thresholds |= {r.category: r.thresholds["user"] for r in policy.rules if r.category and not r.judge}
     scores = asyncio.run(_read(queue, rows))
     if scores_path:
         write_scores(scores_path, rows, scores)

@@ -120,12 +120,31 @@ class OnnxDetector(_Part):
 
 
 class JudgeDetector(_Part):
+    """A model that reads a policy in words, behind any OpenAI-compatible endpoint.
+
+    `format` is the family: `policy` (the rule's text is the policy: gpt-oss-safeguard, or a good instruct model),
+    `llama-guard`, `qwen3guard` (`strict`: what it calls controversial is a violation too). `reasoning_effort: null` and
+    `temperature: null` leave them out of the request. `timeout` is for everything: waiting for a place among `concurrency`,
+    the answer, and the one repeated question when the answer was no label.
+    """
+
     type: Literal["judge"]
     base_url: Url
     model: str
+    format: Literal["policy", "llama-guard", "qwen3guard"] = "policy"
     api_key: str | None = Field(default=None, repr=False)
-    reasoning_effort: Literal["low", "medium", "high"] = "low"
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = "low"
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    strict: bool = False
     timeout: Seconds = 10.0
+    concurrency: int = Field(default=16, ge=1, le=1024)
+
+    @field_validator("api_key")
+    @classmethod
+    def _not_blank(cls, value: str | None) -> str | None:
+        if value is not None and (not value.strip() or not value.isprintable()):
+            raise ValueError('"api_key" is empty or cannot stand in a header; leave it out where the judge asks for none')
+        return value
 
 
 Detector = Annotated[OnnxDetector | JudgeDetector, Field(discriminator="type")]
@@ -211,9 +230,7 @@ class Config(BaseModel):
     @property
     def unused(self) -> list[str]:
         """What the file asks for and this version does not do; said at every start."""
-        judges = [name for name, one in self.detectors.items() if isinstance(one, JudgeDetector)]
         return [
-            *(f"detector {name}: no rule can ask a judge in this version" for name in judges),
             *(["audit: this version keeps no audit store; verdicts are in the log"] if self.audit else []),
         ]
 
@@ -230,6 +247,10 @@ class Config(BaseModel):
         """The one classifier that category rules ask. The built-in model when none is configured."""
         found = (d for d in self.detectors.values() if isinstance(d, OnnxDetector))
         return next(found, None) or OnnxDetector(type="onnx")
+
+    @property
+    def judges(self) -> dict[str, JudgeDetector]:
+        return {name: one for name, one in self.detectors.items() if isinstance(one, JudgeDetector)}
 
     @property
     def model_folder(self) -> Path:

@@ -1,4 +1,5 @@
-"""Judging: segments in, verdicts out. Patterns at once, the classifier through its queue, the policy decides.
+"""Judging: segments in, verdicts out. Patterns at once, the classifier through its queue, a judge where it is unsure, the
+policy decides.
 
 A `Guard` is one immutable snapshot of everything that a reload may change. Requests keep the snapshot they began with,
 so no request is judged by two versions of a policy.
@@ -7,17 +8,22 @@ so no request is judged by two versions of a policy.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from proxy.detect.scanner import Scanner, Selection
+from proxy.judge.cascade import Cascade, Seen
 from proxy.model.queue import QueueFull, ScoringQueue
 from proxy.policy.decide import decide
 from proxy.policy.load import Policy
+from proxy.stream.cut import STRIDE
 from proxy.text.normalize import classifier_texts
 from proxy.types import Action, Direction, Failure, Finding, Outcome, Scan, Scores, Segment, Verdict
 
 CONTEXT = 120  # characters of the conversation before a text that the classifier reads with it
+REACH = 2000  # and that a judge reads with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +32,11 @@ class PolicyText:
 
     policy: Policy
     selection: Selection
-    asks_model: bool
+    asks_model: bool  # or a judge
     role: str = "assistant"
     direction: Direction = "completion"
+    stride: int = 0
+    reach: int = 0
 
     def scan(self, text: str, before: str, final: bool) -> Scan:
         return self.selection.scan(text, before, final)
@@ -37,48 +45,88 @@ class PolicyText:
         return decide(self.policy, Segment(text, self.role, self.direction), findings, None, ())
 
 
+class _Plan(NamedTuple):
+    """What a policy wants of the detectors in one direction; worked out once."""
+
+    selection: Selection
+    reads: bool  # the classifier is asked
+    sifts: bool  # the screen may answer for it
+    judged: bool  # a judge may be asked
+    stride: int  # how much of an answer a judge reads at a time; 0: no rule waits for one on every piece
+    reach: int  # how much of what came before it is told
+
+
 @dataclass(frozen=True, slots=True)
 class Guard:
     policies: Mapping[str, Policy]
     scanner: Scanner
     queue: ScoringQueue | None
     timeout: float = 10.0
-    _selections: dict[tuple[str, str], Selection] = field(default_factory=dict)
-    _sifts: dict[tuple[str, str], bool] = field(default_factory=dict)
+    cascade: Cascade = field(default_factory=lambda: Cascade({}))
+    _plans: dict[tuple[str, str], _Plan] = field(default_factory=dict)
 
-    def selection(self, policy: Policy, direction: Direction) -> Selection:
+    def plan(self, policy: Policy, direction: Direction) -> _Plan:
         key = (policy.sha, direction)
-        if key not in self._selections:
-            self._selections[key] = self.scanner.select(policy.pattern_ids(direction))
-        return self._selections[key]
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._planned(policy, direction)
+        return plan
 
-    def asks_model(self, policy: Policy, direction: Direction) -> bool:
-        return bool(policy.categories(direction))
+    def _planned(self, policy: Policy, direction: Direction) -> _Plan:
+        judged = policy.judged(direction)
+        waits = any(r.kind == "judge" and not r.after for r in judged)
+        return _Plan(
+            self.scanner.select(policy.pattern_ids(direction)),
+            bool(policy.categories(direction)),
+            self._may_sift(policy, direction),
+            bool(judged),
+            STRIDE if waits else 0,
+            REACH if judged else 0,
+        )
 
-    def text_rules(self, policy: Policy, direction: Direction = "completion", role: str = "assistant") -> PolicyText:
-        return PolicyText(policy, self.selection(policy, direction), self.asks_model(policy, direction), role, direction)
-
-    async def judge(self, policy: Policy, segment: Segment, *, patterns: bool = True, prose: bool = True) -> Verdict:
-        """The verdict on one segment. Never raises for a detector's sake: a failure is part of the verdict."""
-        findings: Sequence[Finding] = ()
-        if patterns:
-            findings = self.selection(policy, segment.direction).scan(segment.text).findings
-        scores: Scores | None = None
-        failures: tuple[Failure, ...] = ()
-        if prose and segment.text.strip() and self.asks_model(policy, segment.direction):
-            scores, failures = await self.scores(segment, self.may_sift(policy, segment.direction))
-        return decide(policy, segment, findings, scores, failures)
-
-    def may_sift(self, policy: Policy, direction: Direction) -> bool:
+    def _may_sift(self, policy: Policy, direction: Direction) -> bool:
         """Whether the screen may answer for the classifier: no rule's threshold is lower than those it was made for."""
         screen = self.queue.classifier.screen if self.queue is not None else None
         if screen is None:
             return False
-        key = (policy.sha, direction)
-        if key not in self._sifts:
-            asked = (r for r in policy.rules if r.category and direction in r.on)
-            self._sifts[key] = all(min(r.thresholds.values()) >= screen.floor.get(r.category, 2.0) for r in asked)
-        return self._sifts[key]
+        asked = [r for r in policy.rules if r.category and direction in r.on]
+        return all(not r.sample and r.lowest >= screen.floor.get(r.category, 2.0) for r in asked)
+
+    def selection(self, policy: Policy, direction: Direction) -> Selection:
+        return self.plan(policy, direction).selection
+
+    def reach(self, policy: Policy) -> int:
+        """How much of the conversation a judge of this policy is told; 0 if it asks none."""
+        return max(self.plan(policy, "prompt").reach, self.plan(policy, "completion").reach)
+
+    def text_rules(self, policy: Policy, direction: Direction = "completion", role: str = "assistant") -> PolicyText:
+        plan = self.plan(policy, direction)
+        return PolicyText(policy, plan.selection, plan.reads or plan.judged, role, direction, plan.stride, plan.reach)
+
+    async def judge(
+        self, policy: Policy, segment: Segment, *, patterns: bool = True, prose: bool = True, defer: bool = False
+    ) -> Verdict:
+        """The verdict on one segment. Never raises for a detector's sake: a failure is part of the verdict.
+
+        With `defer`, rules whose judge comes after are left open: the verdict holds for now, and is `pending`. To ask again
+        without it costs no more than the judge: all else is remembered.
+        """
+        plan = self.plan(policy, segment.direction)
+        findings: tuple[Finding, ...] = ()
+        if patterns:
+            findings = plan.selection.scan(segment.text).findings
+        if not prose or not (plan.reads or plan.judged) or not segment.text.strip():
+            return decide(policy, segment, findings, None, ())
+        scores: Scores | None = None
+        failures: tuple[Failure, ...] = ()
+        started = time.perf_counter()
+        if plan.reads:
+            scores, failures = await self.scores(segment, plan.sifts)
+        verdict = decide(policy, segment, findings, scores, failures)
+        if not plan.judged:
+            return verdict
+        seen = Seen(findings, scores, failures, time.perf_counter() - started)
+        return await self.cascade.judge(policy, segment, seen, verdict, defer)
 
     async def scores(self, segment: Segment, sift: bool = False) -> tuple[Scores | None, tuple[Failure, ...]]:
         """A category that is missing from the scores is surely below its threshold: the screen excluded it."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from proxy.config import Config
 from proxy.detect.scanner import Scanner
 from proxy.guard import Guard
+from proxy.judge.cascade import Cascade
+from proxy.judge.client import Judge
 from proxy.model.queue import ScoringQueue
-from proxy.policy.load import Policy, load_policy
+from proxy.policy.load import Detectors, Policy, load_policy
 from proxy.types import Pattern
 
 
@@ -16,15 +19,27 @@ class Calibration(Protocol):
     def threshold(self, category: str, fpr: float, role: str = "any") -> float: ...
 
 
-def load_guard(config: Config, queue: ScoringQueue | None) -> Guard:
-    """Raises FileError."""
+def load_judges(config: Config, before: Mapping[str, Judge] | None = None) -> dict[str, Judge]:
+    """One client a judge; those whose settings did not change keep theirs, with its connections and what it remembers."""
+    kept = {name: judge for name, judge in (before or {}).items() if config.judges.get(name) == judge.settings}
+    return {name: kept.get(name) or Judge(name, settings) for name, settings in config.judges.items()}
+
+
+def detectors(judges: Mapping[str, Judge] | None) -> Detectors:
+    return Detectors({name: judge.needs_text for name, judge in judges.items()} if judges is not None else None)
+
+
+def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None = None) -> Guard:
+    """Raises FileError. `before` is the guard that this one replaces: what did not change is taken over."""
+    judges = load_judges(config, before.cascade.judges if before is not None else None)
+    asked = detectors(judges)
     calibration = queue.classifier.artefact if queue is not None else None
     policies: dict[str, Policy] = {}
     for route in config.routes:
         if route.policy not in policies:
-            policies[route.policy] = load_policy(config.policy_path(route.policy), calibration)
+            policies[route.policy] = load_policy(config.policy_path(route.policy), calibration, asked)
     patterns: dict[str, Pattern] = {p.id: p for policy in policies.values() for rule in policy.rules for p in rule.patterns}
-    guard = Guard(policies, Scanner(patterns.values()), queue)
+    guard = Guard(policies, Scanner(patterns.values()), queue, cascade=Cascade(judges))
     for policy in policies.values():  # warm: the first request should not pay for a lazy automaton
         for direction in ("prompt", "completion"):
             guard.selection(policy, direction).scan("warm up 1", "", False)

@@ -25,3 +25,11 @@ screened = Gauge(
 streams = Gauge("weir_streams", "Streams in flight", registry=registry)
 reloads = Counter("weir_reloads", "Configuration and policy reloads", ["result"], registry=registry)
 leaked_chars = Counter("weir_leaked_characters", "Blocked text that had left, in follow mode", ["route"], registry=registry)
+judge_answers = Counter("weir_judge_answers", "Questions to judges, by what came back", ["judge", "answer"], registry=registry)
+judge_seconds = Histogram(
+    "weir_judge_seconds", "Time to a judge's answer", ["judge"], buckets=(*_FAST[5:], 10.0, 30.0, 60.0), registry=registry
+)
+judge_agreement = Counter(
+    "weir_judge_agreement", "Decisions of the classifier that a judge was asked about as well", ["policy", "rule", "result"],
+    registry=registry,
+)  # fmt: skip

@@ -37,7 +37,9 @@ class Segment:
     """Text to inspect, and where it came from.
 
     `context` is what precedes it in the conversation and `lead` what precedes it in the same text, both for the
-    classifier only: it reads them to understand `text`, spans and redactions concern `text` alone.
+    classifier only: it reads them to understand `text`, spans and redactions concern `text` alone. `before` is more of
+    both, for a judge. Of an answer in pieces a judge reads longer stretches: `stretch` is the one that ends here, empty
+    inside one; None where `text` is read by itself.
     """
 
     text: str = field(repr=False)
@@ -46,6 +48,8 @@ class Segment:
     path: tuple[str | int, ...] = ()
     context: str = field(default="", repr=False)
     lead: str = field(default="", repr=False)
+    before: str = field(default="", repr=False)
+    stretch: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,30 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a judge said of a text under one rule. `codes` are the parts of the rule that it names. `rationale` may quote
+    the text: it is for the operator's eyes, never for a log or the end user's."""
+
+    violates: bool
+    score: float = 1.0
+    codes: tuple[str, ...] = ()
+    rationale: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One look at a segment: by whom, for which rule (none: for all of them), what it said, how long it took."""
+
+    detector: str
+    rule: str
+    score: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one rule made of one segment. `action` is what it asks for; in monitor mode that is recorded, not done."""
+    """What one rule made of one segment. `action` is what it asks for; in monitor mode that is recorded, not done.
+    `codes` and `rationale` are a judge's."""
 
     rule: str
     action: Action
@@ -104,6 +130,8 @@ class Outcome:
     threshold: float | None
     spans: tuple[Span, ...] = ()
     decided_by: str = "pattern"
+    codes: tuple[str, ...] = ()
+    rationale: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +139,8 @@ class Verdict:
     """The decision on one segment, with its reasons.
 
     `redactions` are (span, label) pairs to replace, sorted and disjoint. `not_inspected` says why some of it was not judged.
+    `steps` tell who looked, where that is more than patterns and the classifier. A `pending` verdict holds for now: a judge
+    that nobody waits for is still at it.
     """
 
     action: Action = Action.PASS
@@ -118,6 +148,8 @@ class Verdict:
     redactions: tuple[tuple[Span, str], ...] = ()
     not_inspected: tuple[Failure, ...] = ()
     unavailable: bool = False  # the block comes from a failure under `on_error: block`, not from the text
+    steps: tuple[Step, ...] = ()
+    pending: bool = False
 
     @property
     def blocking(self) -> Outcome | None:

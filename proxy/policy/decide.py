@@ -7,10 +7,13 @@ changes what happens, only whose label a redaction carries where two overlap.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from proxy.policy.load import Policy, Rule
-from proxy.types import Action, Failure, Finding, Outcome, Segment, Span, Verdict
+from proxy.types import Action, Failure, Finding, Opinion, Outcome, Segment, Span, Verdict
+
+NO_ANSWERS: Mapping[str, Opinion | Failure] = MappingProxyType({})
 
 
 def decide(
@@ -19,23 +22,33 @@ def decide(
     findings: Sequence[Finding],
     scores: Mapping[str, float] | None,
     failures: Sequence[Failure],
+    answers: Mapping[str, Opinion | Failure] = NO_ANSWERS,
 ) -> Verdict:
     """The verdict on one segment.
+
+    `answers` are those of the judges that were asked, by the rule. A rule whose judge was not asked has nothing to say.
 
     `scores` is None where the classifier was not asked, or could not answer: then `failures` says so, and each category
     rule that needed it follows its `on_error`. A rule that only monitors never blocks, not for a failure either.
     """
     outcomes: list[Outcome] = []
     redactions: list[_Redaction] = []
-    skipped = False
+    missed: list[Failure] = []
     unavailable = False
     for order, rule in enumerate(policy.rules):
         if not rule.concerns(segment.direction, segment.role):
             continue
-        if rule.kind == "category":
-            outcome = _by_score(rule, segment, scores)
-            if outcome is None and failures:
-                skipped = True
+        if rule.kind != "patterns":
+            outcome = _by_score(rule, segment, scores) if rule.kind == "category" else None
+            missing = list(failures) if outcome is None and rule.kind == "category" else []
+            if rule.judge and outcome is None:
+                answer = answers.get(rule.id)
+                if isinstance(answer, Failure):
+                    missing.append(answer)
+                elif answer is not None:
+                    outcome = _by_judge(rule, segment, scores, answer)
+            if missing:
+                missed += missing
                 unavailable |= rule.enforced and (rule.on_error or policy.on_error) == "block"
             labelled = [(span, rule.label) for span in outcome.spans] if outcome else []
         else:
@@ -52,7 +65,7 @@ def decide(
         action=Action.BLOCK if unavailable else action,
         outcomes=tuple(outcomes),
         redactions=_merged(redactions, len(segment.text)),
-        not_inspected=tuple(failures) if skipped else (),
+        not_inspected=tuple(dict.fromkeys(missed)),
         unavailable=unavailable and action is not Action.BLOCK,
     )
 
@@ -65,6 +78,28 @@ def _by_score(rule: Rule, segment: Segment, scores: Mapping[str, float] | None) 
     # The classifier judges a text as a whole; it has no span of its own.
     spans = (Span(0, len(segment.text)),) if rule.action is Action.REDACT else ()
     return Outcome(rule.id, rule.action, rule.enforced, rule.category, score, threshold, spans, "classifier")
+
+
+def _by_judge(rule: Rule, segment: Segment, scores: Mapping[str, float] | None, answer: Opinion) -> Outcome | None:
+    if not answer.violates or (rule.codes and answer.codes and not rule.codes.intersection(answer.codes)):
+        return None
+    spans = (Span(0, len(segment.text)),) if rule.action is Action.REDACT else ()
+    label, score = rule.id, answer.score
+    if rule.kind == "category" and scores is not None:
+        label, score = rule.category, scores.get(rule.category, 0.0)
+    return Outcome(
+        rule.id, rule.action, rule.enforced, label, score, rule.above, spans, "judge", answer.codes, answer.rationale
+    )
+
+
+def asks(rule: Rule, segment: Segment, scores: Mapping[str, float] | None) -> bool:
+    """Whether the rule's judge must be asked about the segment."""
+    if not rule.judge or not rule.concerns(segment.direction, segment.role):
+        return False
+    if rule.kind == "judge":
+        return segment.stretch != ""
+    score = scores.get(rule.category) if scores is not None else None
+    return score is not None and rule.above is not None and rule.above <= score < rule.threshold(segment.role)
 
 
 def _by_findings(rule: Rule, found: Sequence[Finding]) -> Outcome | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proxy import yamlfile
-from proxy.policy.load import Calibration, Example, Policy, Rule, load_policy
+from proxy.policy.load import ANY, Calibration, Detectors, Example, Policy, Rule, load_policy
 from proxy.policy.schema import PolicyFile, RuleFile
 from proxy.types import Action
 from proxy.yamlfile import FileError, Loc, Problem
@@ -18,10 +18,10 @@ _SHORT_KEYWORD = 3
 Warned = tuple[Loc, str]
 
 
-def lint(path: Path, calibration: Calibration | None) -> list[Problem]:
+def lint(path: Path, calibration: Calibration | None, detectors: Detectors = ANY) -> list[Problem]:
     """Errors if the file cannot be used, else warnings (`Problem.warning`), by line. Empty: nothing to say."""
     try:
-        policy = load_policy(path, calibration)
+        policy = load_policy(path, calibration, detectors)
     except FileError as error:
         return error.problems
     data, positions = yamlfile.load(path)
@@ -79,6 +79,8 @@ def _covers(strong: Rule, weak: Rule) -> bool:
         return False
     if strong.kind == "patterns":
         return strong.sources >= weak.sources
+    if strong.judge or weak.judge:
+        return False  # words are not compared
     if strong.category != weak.category or (strong.action is not weak.action and weak.action is Action.REDACT):
         return False
     return all(strong.thresholds[role] <= threshold for role, threshold in weak.thresholds.items())

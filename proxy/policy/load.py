@@ -29,6 +29,7 @@ VOICES = {
     "tool": "document",
     "document": "document",
 }
+_NEVER = 1.1  # a score that nothing reaches
 _SAME_ROLE = {"system": "developer", "developer": "system", "tool": "document", "document": "tool"}
 
 
@@ -41,11 +42,24 @@ class Calibration(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Detectors:
+    """What rules can ask beside the classifier. `judges`: name -> whether the rule's text is its policy; None where nobody
+    knows which judges there will be."""
+
+    judges: Mapping[str, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """`label` names the kind of a redaction, as in `[LABEL_1]`, where the finding has no name of its own."""
+    """`label` names the kind of a redaction, as in `[LABEL_1]`, where the finding has no name of its own.
+
+    With a `judge`, a rule of kind `category` is a cascade: below `above` and from the threshold on the classifier decides,
+    in between the judge does, by `text`. `after`: nobody waits for the judge. `sample`: the share of what the classifier
+    decided alone that the judge is asked about too, without effect.
+    """
 
     id: str
-    kind: Literal["category", "patterns"]
+    kind: Literal["category", "patterns", "judge"]
     action: Action
     on: frozenset[Direction] = frozenset(("prompt", "completion"))
     roles: frozenset[str] | None = None  # None: every role
@@ -57,6 +71,12 @@ class Rule:
     patterns: tuple[Pattern, ...] = ()
     sources: frozenset[str] = frozenset()  # the ids of the patterns
     restore: bool = False  # the answer gets the real values back
+    judge: str = ""
+    text: str = field(default="", repr=False)
+    above: float | None = None
+    after: bool = False
+    sample: float = 0.0
+    codes: frozenset[str] = frozenset()  # of the judge; empty: all of them count
 
     def concerns(self, direction: str, role: str) -> bool:
         return direction in self.on and (self.roles is None or role in self.roles)
@@ -64,6 +84,11 @@ class Rule:
     def threshold(self, role: str) -> float:
         """The score that decides for a role; for a role that nobody knows, the one for what users write."""
         return self.thresholds.get(role, self.thresholds["user"])
+
+    @property
+    def lowest(self) -> float:
+        """The score below which the rule has nothing to say, whatever the role."""
+        return min(self.thresholds.values()) if self.above is None else self.above
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,32 +138,54 @@ class Policy:
     def pattern_ids(self, direction: Direction) -> frozenset[str]:
         return frozenset(i for rule in self.rules if direction in rule.on for i in rule.sources)
 
+    def judged(self, direction: Direction) -> tuple[Rule, ...]:
+        """The rules that may ask a judge."""
+        return tuple(rule for rule in self.rules if rule.judge and direction in rule.on)
+
     def categories(self, direction: Direction) -> frozenset[str]:
         return frozenset(rule.category for rule in self.rules if rule.category and direction in rule.on)
 
 
-def load_policy(path: Path, calibration: Calibration | None) -> Policy:
+ANY = Detectors()
+
+
+def load_policy(path: Path, calibration: Calibration | None, detectors: Detectors = ANY) -> Policy:
     """The policy of a file. Raises FileError with everything that is wrong in it.
 
     Without a calibration, that is without a model, no score can be asked for: each category rule then waits for a
     threshold that it never reaches, and what happens is `on_error`'s to say.
     """
-    return parse_policy(yamlfile.read(path), calibration, str(path), path.stem, path)
+    return parse_policy(yamlfile.read(path), calibration, str(path), path.stem, path, detectors)
 
 
-def parse_policy(text: str, calibration: Calibration | None, file: str, name: str, source: Path | None = None) -> Policy:
+def parse_policy(
+    text: str,
+    calibration: Calibration | None,
+    file: str,
+    name: str,
+    source: Path | None = None,
+    detectors: Detectors = ANY,
+) -> Policy:
     """The policy of a text. `name` is its name if it does not say one itself.
 
     The environment is not read: the text may come from a caller.
     """
     data, positions = yamlfile.load(text, file)
     parsed = yamlfile.validate(PolicyFile, data, positions)
-    return _Compiler(parsed, positions, calibration, parsed.name or name, text).policy(source)
+    return _Compiler(parsed, positions, calibration, detectors, parsed.name or name, text).policy(source)
 
 
 class _Compiler:
-    def __init__(self, file: PolicyFile, positions: Positions, calibration: Calibration | None, name: str, text: str) -> None:
-        self._file, self._positions, self._calibration = file, positions, calibration
+    def __init__(
+        self,
+        file: PolicyFile,
+        positions: Positions,
+        calibration: Calibration | None,
+        detectors: Detectors,
+        name: str,
+        text: str,
+    ) -> None:
+        self._file, self._positions, self._calibration, self._detectors = file, positions, calibration, detectors
         self._name = name
         self._sha = hashlib.sha256(text.encode()).hexdigest()
         self._problems: list[Problem] = []
@@ -182,9 +229,10 @@ class _Compiler:
         detect = rule.detect
         label = re.sub(r"[^A-Z0-9]+", "_", rule.id.upper()).strip("_")
         patterns = tuple({p.id: p for p in self._patterns(rule, label, (*at, "detect"))}.values())
+        self._check_judge(rule, at)
         return Rule(
             id=rule.id,
-            kind="category" if detect.category else "patterns",
+            kind="category" if detect.category else "judge" if detect.judge else "patterns",
             action=Action[rule.action.upper()],
             on=frozenset(rule.on),
             roles=_roles(rule.roles),
@@ -196,11 +244,32 @@ class _Compiler:
             patterns=patterns,
             sources=frozenset(p.id for p in patterns),
             restore=rule.restore,
+            judge=detect.judge or detect.confirm or "",
+            text=rule.text or "",
+            above=detect.above,
+            after=rule.judging == "after",
+            sample=detect.sample or 0.0,
+            codes=frozenset(detect.codes or ()),
         )
+
+    def _check_judge(self, rule: RuleFile, at: Loc) -> None:
+        name, known = rule.detect.judge or rule.detect.confirm, self._detectors.judges
+        if name is None:
+            return
+        if known is not None and name not in known:
+            hint = (
+                unknown("judge", name, known) if known else f'unknown judge "{name}"; the config lists none under "detectors"'
+            )
+            self._wrong((*at, "detect", "judge" if rule.detect.judge else "confirm"), hint)
+        elif rule.text is None and (known is None or known[name]):
+            self._wrong(at, f'rule "{rule.id}" asks a judge and has no "text": the policy in words that the judge goes by')
 
     def _thresholds(self, detect: Detect) -> Mapping[str, float]:
         if detect.category is None:
             return MappingProxyType({})
+        if detect.above is not None and detect.fpr is None and detect.threshold is None:
+            # Without an upper edge the judge decides whatever reaches the lower one.
+            return MappingProxyType(dict.fromkeys(VOICES, detect.below if detect.below is not None else _NEVER))
         if detect.threshold is not None:
             return MappingProxyType(dict.fromkeys(VOICES, detect.threshold))
         if self._calibration is None:
@@ -260,6 +329,3 @@ def regex_problem(regex: str) -> str | None:
         if any(match.end() == match.start() for match in compiled.finditer(probe)):
             return "the pattern matches the empty string; it would be found everywhere"
     return None
-
-
-__all__ = ["VOICES", "Calibration", "Example", "Policy", "Rule", "load_policy", "parse_policy", "regex_problem"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 NOT_YET = "not available in this version of Weir"
 DEFAULT_FPR = 0.005
@@ -31,8 +31,18 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _share(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *%", value.strip())
+        if not match:
+            raise ValueError('a share is a number from 0 to 1, or a text such as "5%"')
+        return float(match[1]) / 100
+    return value
+
+
 Id = Annotated[str, AfterValidator(_id)]
 Text = Annotated[str, AfterValidator(_not_blank)]
+Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -50,11 +60,14 @@ class Detect(_Part):
     keywords: list[Text] | None = Field(default=None, min_length=1)
     pattern: Text | None = None
     examples: Any = None
-    judge: Any = None
-    above: Any = None
-    confirm: Any = None
+    judge: Id | None = None
+    codes: list[Text] | None = Field(default=None, min_length=1)
+    above: float | None = Field(default=None, gt=0, lt=1)
+    below: float | None = Field(default=None, gt=0, le=1)
+    confirm: Id | None = None
+    sample: Share | None = None
 
-    @field_validator("examples", "judge", "above", "confirm", mode="before")
+    @field_validator("examples", mode="before")
     @classmethod
     def _later(cls, value: Any, info: Any) -> Any:
         raise ValueError(f'"{info.field_name}" is {NOT_YET}')
@@ -68,7 +81,7 @@ class Detect(_Part):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Detect:
-        kinds = ("category", "entities", "secrets", "keywords", "pattern")
+        kinds = ("category", "judge", "entities", "secrets", "keywords", "pattern")
         given = [kind for kind in kinds if getattr(self, kind) is not None]
         if len(given) != 1:
             said = "it has " + " and ".join(given) if given else "it has none"
@@ -77,7 +90,23 @@ class Detect(_Part):
             raise ValueError(f'"fpr" and "threshold" go with a category; {given[0]} has no score')
         if self.fpr is not None and self.threshold is not None:
             raise ValueError('"fpr" and "threshold" say the same thing twice; keep one')
+        self._check_band()
         return self
+
+    def _check_band(self) -> None:
+        if (self.above is None) != (self.confirm is None):
+            raise ValueError('"above" and "confirm" go together: from which score on which judge is asked')
+        if self.above is not None and self.category is None:
+            raise ValueError('"above" and "confirm" go with a category')
+        if self.below is not None and (self.above is None or self.fpr is not None or self.threshold is not None):
+            raise ValueError('"below" ends the band that "above" begins; "threshold" or "fpr" would say the same thing')
+        high = self.below if self.below is not None else self.threshold
+        if self.above is not None and high is not None and high <= self.above:
+            raise ValueError(f"the band is empty: it begins at {self.above} and ends at {high}")
+        if self.sample is not None and self.confirm is None:
+            raise ValueError('"sample" goes with "confirm": it is a share of what the classifier decided alone')
+        if self.codes is not None and self.judge is None and self.confirm is None:
+            raise ValueError('"codes" goes with a judge: which of its codes count')
 
 
 class RuleFile(_Part):
@@ -88,14 +117,24 @@ class RuleFile(_Part):
     action: ActionName
     mode: Literal["enforce", "monitor"] = "enforce"
     on_error: OnError | None = None
+    judging: Literal["wait", "after"] = "wait"
     restore: bool = False
-    text: str | None = None
+    text: Text | None = None
     description: str | None = None
 
     @model_validator(mode="after")
     def _restorable(self) -> RuleFile:
-        if self.restore and (self.action != "redact" or self.detect.category is not None or "prompt" not in self.on):
+        if self.restore and (self.action != "redact" or self.detect.category or self.detect.judge or "prompt" not in self.on):
             raise ValueError('"restore" goes with a rule that redacts entities, secrets, keywords or a pattern in prompts')
+        return self
+
+    @model_validator(mode="after")
+    def _judged(self) -> RuleFile:
+        if self.judging == "after":
+            if self.detect.judge is None and self.detect.confirm is None:
+                raise ValueError('"judging" goes with a judge')
+            if self.action == "redact":
+                raise ValueError('a judge that comes after cannot redact what has left; "judging: wait", or another action')
         return self
 
 

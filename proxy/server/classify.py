@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import OrderedDict
 from typing import Any
@@ -14,11 +15,12 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.detect.scanner import PatternError, Scanner
 from proxy.guard import Guard, strictest
+from proxy.load import detectors
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
-from proxy.policy.load import Policy, parse_policy
+from proxy.policy.load import Policy, Rule, parse_policy
 from proxy.server.answers import Refusal, param_of, respond
 from proxy.server.guarded import conversation, parse, read_body
-from proxy.server.state import State
+from proxy.server.state import State, step_json
 from proxy.types import Action, Segment, Verdict
 from proxy.wire.chat import read_request
 from proxy.wire.openai import error
@@ -45,7 +47,7 @@ class Classify:
                 raise Refusal(404, "There is no such route here, or your key may not use it.", "model_not_found")
             policy, guard = await self._policy(body.get("policy") or routes[-1].policy)
             fields = texts(body.get("input"))
-            segments = conversation(fields)
+            segments = conversation(fields, guard.reach(policy))
             found = list(
                 await asyncio.gather(*(guard.judge(policy, s, prose=f.prose) for s, f in zip(segments, fields, strict=True)))
             )
@@ -95,19 +97,31 @@ class Classify:
             known = ", ".join(sorted(guard.policies))
             raise Refusal(400, f"There is no policy '{asked[:100]}' here; there are {known}.", "invalid_policy", "policy")
         if "rules:" not in asked:
-            text = "A policy in plain words needs a judge, and none is configured; write rules, or name a policy."
-            raise Refusal(400, text, "judge_not_configured", "policy")
-        if asked not in self._compiled:
-            self._compiled[asked] = await asyncio.to_thread(self._compile, asked)
+            return self._in_words(asked, guard)
+        compiled = self._compiled.get(asked)
+        if compiled is None or compiled[1].cascade is not guard.cascade:  # after a reload other judges may be there
+            self._compiled[asked] = await asyncio.to_thread(self._compile, asked, guard)
             if len(self._compiled) > KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(asked)
         return self._compiled[asked]
 
-    def _compile(self, text: str) -> tuple[Policy, Guard]:
-        queue = self._state.queue
-        policy = parse_policy(text, queue.classifier.artefact if queue else None, "policy", "inline")
-        return policy, Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue)
+    def _compile(self, text: str, running: Guard) -> tuple[Policy, Guard]:
+        queue, cascade = self._state.queue, running.cascade
+        calibration = queue.classifier.artefact if queue else None
+        policy = parse_policy(text, calibration, "policy", "inline", detectors=detectors(cascade.judges))
+        return policy, Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue, cascade=cascade)
+
+    @staticmethod
+    def _in_words(text: str, running: Guard) -> tuple[Policy, Guard]:
+        """A policy in plain words: one rule for the first judge that goes by words."""
+        judge = next((name for name, judge in running.cascade.judges.items() if judge.needs_text), None)
+        if judge is None:
+            told = "A policy in plain words needs a judge, and none is configured; write rules, or name a policy."
+            raise Refusal(400, told, "judge_not_configured", "policy")
+        rule = Rule("policy", "judge", Action.BLOCK, judge=judge, text=text)
+        policy = Policy("inline", hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), (rule,))
+        return policy, Guard({"inline": policy}, Scanner([]), None, cascade=running.cascade)
 
 
 def texts(value: Json) -> list[Field]:
@@ -134,11 +148,13 @@ def verdict_json(segment: Segment, verdict: Verdict, reasons: list[Explanation])
             {
                 "rule": o.rule, "action": str(o.action), "enforced": o.enforced, "label": o.label, "score": round(o.score, 4),
                 "threshold": o.threshold, "spans": [list(s) for s in o.spans], "decided_by": o.decided_by,
+                "codes": list(o.codes), "rationale": o.rationale or None,
             }
             for o in verdict.outcomes
         ],
+        "steps": [step_json(step) for step in verdict.steps],
         "redactions": [{"span": list(span), "label": label} for span, label in verdict.redactions],
         "not_inspected": [f"{f.detector}: {f.reason}" for f in verdict.not_inspected],
-        "rationale": None,  # only a judge that reasons has one
+        "rationale": next((o.rationale for o in verdict.outcomes if o.rationale), None),  # only a judge that reasons has one
         **({"explanations": [reason_json(r) for r in reasons]} if reasons else {}),
     }  # fmt: skip

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from proxy.cli import configure_log, load_queue
+from proxy.cli import configure_log
 from proxy.config import load_config
 from proxy.server.app import build
 from proxy.server.state import State
+from proxy.workbench import load_queue
 
 
 def create() -> Starlette:

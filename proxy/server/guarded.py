@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -18,10 +18,10 @@ from proxy.server.answers import Headers, Refusal, annotation, filter_results, p
 from proxy.server.relay import relay
 from proxy.server.state import Matched, Snapshot, State
 from proxy.stream.channel import Channel
-from proxy.stream.guard import StreamGuard, tokens_within
+from proxy.stream.guard import StreamGuard, segment_of, tokens_within
 from proxy.text.jsontext import JsonText
 from proxy.text.redact import Placeholders, Restorer, redact
-from proxy.types import Action, Failure, Outcome, Segment, Verdict
+from proxy.types import Action, Failure, Outcome, Segment, Step, Verdict
 from proxy.upstream import Call, Response, UpstreamError
 from proxy.wire import sse
 from proxy.wire.api import Api
@@ -55,6 +55,9 @@ class Exchange:
     placeholders: Placeholders = field(default_factory=Placeholders)
     restorer: Restorer | None = None
     context: str = field(default="", repr=False)
+    history: str = field(default="", repr=False)  # more of it, for a judge
+    steps: list[Step] = field(default_factory=list)
+    doubt: asyncio.Task[Verdict] | None = None  # a judge that comes after is still at the prompt
 
     @property
     def policy(self) -> Policy:
@@ -77,6 +80,7 @@ class Exchange:
             metrics.verdicts.labels(route, direction, outcome.rule, str(outcome.action), str(outcome.enforced).lower()).inc()
         for failure in verdict.not_inspected:
             self.skip(failure)
+        self.steps += verdict.steps
 
     def skip(self, failure: Failure) -> None:
         self.skipped.append(failure)
@@ -120,6 +124,8 @@ class Guarded:
             refused = Refusal(problem.status, str(problem), problem.code, kind="upstream_error")
             status = await self._error(send, exchange, request_id, refused)
         finally:
+            if exchange is not None and exchange.doubt is not None:
+                exchange.doubt.cancel()
             state.finished(request_id, exchange, status, time.perf_counter() - started)
 
     # -- the prompt
@@ -136,10 +142,13 @@ class Guarded:
         blocked = self._media(exchange, media)
         if blocked is not None:
             return blocked
-        segments = conversation(fields)
+        reach = guard.reach(policy)
+        segments = conversation(fields, reach)
         exchange.context = "".join(s.text for s in segments if s.role in ("user", "tool"))[-CONTEXT:]
+        if reach and segments:
+            exchange.history = f"{segments[-1].before}\n{segments[-1].text}".strip()[-reach:]
         found = await asyncio.gather(
-            *(guard.judge(policy, s, prose=f.prose) for s, f in zip(segments, fields, strict=True))
+            *(guard.judge(policy, s, prose=f.prose, defer=True) for s, f in zip(segments, fields, strict=True))
         )  # fmt: skip
         worst: Blocked | None = None
         for one, verdict in zip(fields, found, strict=True):
@@ -149,6 +158,8 @@ class Guarded:
                 worst = Blocked(verdict, one.path)
         if worst is not None:
             return worst
+        if open_ := [(s, v) for s, v in zip(segments, found, strict=True) if v.pending]:
+            exchange.doubt = asyncio.create_task(second_look(exchange, open_))
         restored = policy.restored_labels
         if restored:
             for one in fields:
@@ -265,6 +276,8 @@ class Guarded:
             exchange.context,
             prompt_tokens=len(exchange.context) // 4,
             restorer=exchange.restorer,
+            history=exchange.history,
+            doubted=exchange.doubt is not None,
             annotate=annotation if exchange.matched.route.annotations == "azure" else None,
         )
         kind = (b"content-type", sse.CONTENT_TYPE.encode())
@@ -280,12 +293,12 @@ class Guarded:
                 metrics.first_text_seconds.labels(exchange.matched.route.name).observe(waited)
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
-        async def verdict(segment: Segment) -> Verdict:
-            return await judge.judge(policy, segment, patterns=False)
+        async def verdict(segment: Segment, defer: bool) -> Verdict:
+            return await judge.judge(policy, segment, patterns=False, defer=defer)
 
         metrics.streams.inc()
         try:
-            await relay(guard, response, verdict, write)
+            await relay(guard, response, verdict, write, exchange.doubt)
         finally:
             metrics.streams.dec()
             for one in guard.all_verdicts():
@@ -311,6 +324,8 @@ class Guarded:
         if not isinstance(answer, dict):
             raise UpstreamError("The provider's answer is not a JSON object.", 502, "upstream_error")
         began = time.perf_counter()
+        if exchange.doubt is not None and (late := await exchange.doubt).action is Action.BLOCK:
+            return await self._refuse(exchange, Blocked(late, ()), send)
         changed = await self._inspect_answer(exchange, answer)
         metrics.guard_seconds.labels(exchange.matched.route.name, "completion").observe(time.perf_counter() - began)
         if changed is None:
@@ -359,14 +374,7 @@ class Guarded:
             if blocked is None:
                 pieces = [*channel.feed(part.text), *channel.finish()]
                 found = await asyncio.gather(
-                    *(
-                        judge.judge(
-                            policy,
-                            Segment(p.text, "assistant", "completion", context=exchange.context, lead=p.lead),
-                            patterns=False,
-                        )
-                        for p in pieces
-                    )
+                    *(judge.judge(policy, segment_of(p, exchange.context, exchange.history), patterns=False) for p in pieces)
                 )
                 for piece, verdict in zip(pieces, found, strict=True):
                     channel.resolved(piece.number, verdict)
@@ -421,16 +429,30 @@ def parse(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def conversation(fields: list[Field]) -> list[Segment]:
-    """Each text with the end of what was said before it."""
+async def second_look(exchange: Exchange, open_: list[tuple[Segment, Verdict]]) -> Verdict:
+    """The last word on texts of the prompt that a judge was still at: the strictest of them."""
+    guard, worst = exchange.snapshot.guard, Verdict()
+    found = await asyncio.gather(*(guard.judge(exchange.policy, segment) for segment, _ in open_))
+    for (_, first), final in zip(open_, found, strict=True):
+        added = tuple(o for o in final.outcomes if o not in first.outcomes)
+        exchange.record(replace(final, outcomes=added), "prompt")
+        if final.action is Action.BLOCK and (worst.action is not Action.BLOCK or worst.unavailable):
+            worst = final
+    return worst
+
+
+def conversation(fields: list[Field], reach: int = 0) -> list[Segment]:
+    """Each text with the end of what was said before it; `reach` characters more are for a judge."""
     segments = []
     before = ""
+    kept = max(CONTEXT, reach)
     for one in fields:
         role = "document" if one.role == "tool" else one.role
         text = JsonText().feed(one.text, final=True) if one.kind == "json" else one.text
-        segments.append(Segment(text, role, "prompt", one.path, context=before[-CONTEXT:]))
+        wide = before if reach else ""
+        segments.append(Segment(text, role, "prompt", one.path, context=before[-CONTEXT:], before=wide))
         if one.prose and one.role != "system":
-            before = (before + "\n" + one.text)[-CONTEXT:] if before else one.text[-CONTEXT:]
+            before = (before + "\n" + one.text)[-kept:] if before else one.text[-kept:]
     return segments
 
 

@@ -43,7 +43,7 @@ class Moderations:
             if queue is None:
                 raise Refusal(503, "No model is loaded.", "guardrail_unavailable", kind="server_error")
             artefact = queue.classifier.artefact
-            thresholds = {r.category: r.thresholds["user"] for r in policy.rules if r.category}
+            thresholds = {r.category: r.thresholds["user"] for r in policy.rules if r.category and not r.judge}
             for name in artefact.labels:
                 thresholds.setdefault(name, artefact.threshold(name, FPR, "user"))
             results = []

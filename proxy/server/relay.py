@@ -9,15 +9,20 @@ from proxy.stream.guard import Command, Finish, Inspect, Send, StreamGuard
 from proxy.types import Segment, Verdict
 from proxy.upstream import Response, UpstreamError
 
-Judge = Callable[[Segment], Awaitable[Verdict]]
+Judge = Callable[[Segment, bool], Awaitable[Verdict]]  # (segment, whether judges that come after may be left for later)
 Write = Callable[[bytes], Awaitable[None]]
 
 
-async def relay(guard: StreamGuard, response: Response, judge: Judge, write: Write) -> str:
-    """Runs until the guard says that the stream is over; answers with its reason. Upstream is closed in every case."""
+async def relay(
+    guard: StreamGuard, response: Response, judge: Judge, write: Write, prompt: asyncio.Task[Verdict] | None = None
+) -> str:
+    """Runs until the guard says that the stream is over; answers with its reason. Upstream is closed in every case.
+
+    `prompt` is the last word on the prompt where a judge comes after; the guard knows that it is doubted.
+    """
     try:
-        if guard.rules.asks_model:
-            return await _with_judge(guard, response, judge, write)
+        if guard.rules.asks_model or prompt is not None:
+            return await _with_judge(guard, response, judge, write, prompt)
         return await _alone(guard, response, write)
     finally:
         response.close()
@@ -41,17 +46,19 @@ async def _alone(guard: StreamGuard, response: Response, write: Write) -> str:
     return next((c.reason for c in last if isinstance(c, Finish)), "error")
 
 
-async def _with_judge(guard: StreamGuard, response: Response, judge: Judge, write: Write) -> str:
+async def _with_judge(
+    guard: StreamGuard, response: Response, judge: Judge, write: Write, prompt: asyncio.Task[Verdict] | None
+) -> str:
     chunks = response.chunks()
     reading: asyncio.Task[bytes | None] | None = asyncio.create_task(_next(chunks))
-    judging: dict[asyncio.Task[Verdict], int] = {}
+    judging: dict[asyncio.Task[Verdict], Inspect] = {}
 
     async def obey(commands: list[Command]) -> str:
         for command in commands:
             if isinstance(command, Send):
                 await write(command.data)
             elif isinstance(command, Inspect):
-                judging[asyncio.create_task(_judged(judge, command.segment))] = command.id
+                judging[asyncio.create_task(_judged(judge, command.segment, True))] = command
             else:
                 return command.reason
         return ""
@@ -62,11 +69,19 @@ async def _with_judge(guard: StreamGuard, response: Response, judge: Judge, writ
             waiting: set[asyncio.Task[bytes | None] | asyncio.Task[Verdict]] = {*judging}
             if reading is not None:
                 waiting.add(reading)
+            if prompt is not None:
+                waiting.add(prompt)
             if not waiting:
                 return "error"
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in [t for t in judging if t in done]:
-                reason = reason or await obey(guard.resolved(judging.pop(task), task.result()))
+                asked, verdict = judging.pop(task), task.result()
+                if verdict.pending:  # it holds for now; the judge's word follows
+                    judging[asyncio.create_task(_judged(judge, asked.segment, False))] = asked
+                reason = reason or await obey(guard.resolved(asked.id, verdict))
+            if prompt is not None and prompt in done:
+                reason = reason or await obey(guard.settled(prompt.result()))
+                prompt = None
             if reading is not None and reading in done and not reason:
                 try:
                     data = reading.result()
@@ -86,5 +101,5 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
     return await anext(chunks, None)
 
 
-async def _judged(judge: Judge, segment: Segment) -> Verdict:
-    return await judge(segment)
+async def _judged(judge: Judge, segment: Segment, defer: bool) -> Verdict:
+    return await judge(segment, defer)

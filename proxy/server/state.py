@@ -19,11 +19,13 @@ from starlette.types import Scope
 from proxy import metrics
 from proxy.config import Config, KeyEntry, OpenAIProvider, Route, load_config
 from proxy.guard import Guard
+from proxy.judge.client import Judge
 from proxy.load import load_guard
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
 from proxy.server.limits import Limiter
+from proxy.types import Step
 from proxy.upstream import Provider
 from proxy.upstream.demo import Demo
 from proxy.upstream.fallback import Fallbacks
@@ -60,7 +62,7 @@ class State:
     queue: ScoringQueue | None
     reload_error: str = ""
     limiter: Limiter = field(default_factory=Limiter)
-    _retired: list[Provider] = field(default_factory=list)
+    _retired: list[Provider | Judge] = field(default_factory=list)
 
     @classmethod
     def load(cls, config_path: Path | None, queue: ScoringQueue | None) -> State:
@@ -74,7 +76,7 @@ class State:
         """A file that does not load leaves the running snapshot alone and says so."""
         try:
             config = load_config(self.config_path)
-            guard = load_guard(config, self.queue)
+            guard = load_guard(config, self.queue, self.snapshot.guard)
             fresh = providers(config, self.snapshot)
         except (FileError, OSError) as problem:
             self.reload_error = str(problem)
@@ -83,14 +85,16 @@ class State:
             return False
         old, self.snapshot = self.snapshot, Snapshot(config, guard, fresh)
         self._retired += [p for n, p in old.providers.items() if fresh.get(n) is not p]
+        asked = guard.cascade.judges
+        self._retired += [j for n, j in old.guard.cascade.judges.items() if asked.get(n) is not j]
         self.reload_error = ""
         metrics.reloads.labels("done").inc()
         log.info("reloaded", extra={"fields": {"policies": [p.ref for p in guard.policies.values()]}})
         return True
 
     async def close(self) -> None:
-        for provider in (*self._retired, *self.snapshot.providers.values()):
-            await provider.close()
+        for one in (*self._retired, *self.snapshot.providers.values(), *self.snapshot.guard.cascade.judges.values()):
+            await one.close()
         if self.queue is not None:
             self.queue.close()
 
@@ -173,12 +177,22 @@ class State:
                         "enforced": o.enforced,
                         "score": round(o.score, 4),
                         "by": o.decided_by,
+                        **({"codes": o.codes} if o.codes else {}),
                     }
                     for o in exchange.outcomes
                 ]
+            if exchange.steps:
+                fields["steps"] = [step_json(step) for step in exchange.steps]
             if exchange.skipped:
                 fields["not_inspected"] = [f"{f.detector}: {f.reason}" for f in exchange.skipped]
         log.info("request", extra={"fields": fields})
+
+
+def step_json(step: Step) -> dict[str, Any]:
+    return {
+        "by": step.detector, "rule": step.rule, "score": step.score if step.score is None else round(step.score, 4),
+        "ms": round(step.seconds * 1e3, 2),
+    }  # fmt: skip
 
 
 def providers(config: Config, before: Snapshot | None = None) -> dict[str, Provider]:

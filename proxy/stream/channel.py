@@ -17,6 +17,9 @@ The frontier is what may leave:
     follow   judged + limit    at most `limit` characters leave ahead of the judge; never beyond settled
     buffer   nothing until the whole text is judged
 
+A judge that comes after (`judging: after`) moves none of these: its verdict on a piece that has left already may still
+stop the text. The end of the text waits for it.
+
 Redactions are edits over source positions. An edit is always made before the frontier passes its start: patterns make
 theirs when they settle, the judge when it resolves a piece. So no character of a redacted span is ever behind the
 frontier unedited. A block stops the frontier for good.
@@ -25,10 +28,10 @@ frontier unedited. A block stops the frontier for good.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
-from proxy.stream.cut import cut
+from proxy.stream.cut import STRIDE, cut
 from proxy.text.jsontext import JsonText
 from proxy.text.redact import Placeholders, Restorer
 from proxy.types import Action, Finding, Scan, Span, Verdict
@@ -48,6 +51,16 @@ class TextRules(Protocol):
     @property
     def asks_model(self) -> bool: ...
 
+    @property
+    def stride(self) -> int:
+        """No piece but the last may be shorter."""
+        ...
+
+    @property
+    def reach(self) -> int:
+        """Characters of the same text that a judge is told; 0 if there is no judge."""
+        ...
+
     def scan(self, text: str, before: str, final: bool) -> Scan: ...
 
     def decide(self, text: str, findings: tuple[Finding, ...]) -> Verdict: ...
@@ -57,6 +70,8 @@ class Piece(NamedTuple):
     number: int
     text: str
     lead: str
+    before: str = ""  # for a judge, as in Segment
+    stretch: str | None = None
 
 
 @dataclass(slots=True)
@@ -64,6 +79,7 @@ class _Judged:
     start: int
     end: int
     text: str
+    since: int  # where the stretch begins that a judge reads
     verdict: Verdict | None = None
 
 
@@ -78,7 +94,7 @@ class Channel:
     restorer: Restorer | None = None  # of the values that the prompt's placeholders stand for
     finished: bool = False
     blocked_by: Verdict | None = None
-    leaked: int = 0  # characters of blocked text that had left, in follow mode
+    leaked: int = 0  # characters of blocked text that had left, in follow mode or before a judge that comes after
     verdicts: list[Verdict] = field(default_factory=list)
 
     _json: JsonText | None = None
@@ -86,6 +102,8 @@ class Channel:
     _before: str = ""  # the last settled characters
     _ready: str = ""  # settled, in no piece yet
     _lead: str = ""  # the last characters that are in a piece
+    _stretch: str = ""  # what a judge that reads in strides has not been shown yet
+    _doubts: int = 0  # pieces that a judge is still at
     _settled: int = 0
     _cut: int = 0
     _judged: int = 0
@@ -190,33 +208,55 @@ class Channel:
         pieces: list[Piece] = []
         if not self.asks_model:
             return pieces
-        while (length := cut(self._ready, self._cut, self._tail)) is not None:
+        while (length := cut(self._ready, self._cut, self._tail, self.rules.stride)) is not None:
             pieces.append(self._piece(length))
         if (self.finished or self._stop) and self._ready:
-            pieces.append(self._piece(len(self._ready)))
+            pieces.append(self._piece(len(self._ready), last=True))
         if not pieces and self._stop:
             self._advance()
         return pieces
 
-    def _piece(self, length: int) -> Piece:
+    def _piece(self, length: int, last: bool = False) -> Piece:
         text, self._ready = self._ready[:length], self._ready[length:]
-        self._pieces.append(_Judged(self._cut, self._cut + length, text))
-        piece = Piece(len(self._pieces) - 1, text, self._lead)
+        self._pieces.append(_Judged(self._cut, self._cut + length, text, self._cut - len(self._stretch)))
+        number, lead, reach = len(self._pieces) - 1, self._lead, self.rules.reach
         self._cut += length
-        self._lead = (self._lead + text)[-LEAD:]
-        return piece
+        self._lead = (lead + text)[-max(LEAD, reach) :]
+        if not reach:
+            return Piece(number, text, lead)
+        stretch = self._stretch + text
+        due = last or len(stretch) >= STRIDE
+        self._stretch = "" if due else stretch
+        return Piece(number, text, lead[-LEAD:], lead, stretch if due else "")
 
     def resolved(self, number: int, verdict: Verdict) -> None:
-        """A verdict may come in any order; the frontier moves in the text's order."""
-        self._pieces[number].verdict = verdict
-        self._advance()
+        """A verdict may come in any order; the frontier moves in the text's order. A pending one is followed by the final."""
+        piece = self._pieces[number]
+        if piece.verdict is None:
+            piece.verdict = verdict
+            self._doubts += verdict.pending
+            self._advance()
+        elif piece.verdict.pending:
+            self._settled_doubt(piece, piece.verdict, verdict)
+
+    def _settled_doubt(self, piece: _Judged, first: Verdict, final: Verdict) -> None:
+        """A judge has caught up. What it stops has left, if the pieces before it were clean."""
+        self._doubts -= 1
+        piece.verdict = final
+        if self.blocked_by is not None:
+            return
+        added = tuple(o for o in final.outcomes if o not in first.outcomes)
+        if final.action is Action.BLOCK:
+            self.leaked = max(0, self.frontier_now - piece.since)
+            self.blocked_by = final
+        self.verdicts.append(replace(final, outcomes=added))
 
     def _advance(self) -> None:
         while not self.blocked_by and self._next < len(self._pieces):
             piece = self._pieces[self._next]
             if piece.verdict is None:
                 return
-            if piece.verdict.outcomes or piece.verdict.not_inspected:
+            if piece.verdict.outcomes or piece.verdict.not_inspected or piece.verdict.steps:
                 self.verdicts.append(piece.verdict)
             if piece.verdict.action is Action.BLOCK:
                 if self.mode == "follow":
@@ -236,18 +276,21 @@ class Channel:
     @property
     def complete(self) -> bool:
         """Everything has been decided: judged to the end, or blocked."""
-        return self.blocked_by is not None or (self.finished and self._judged >= self._settled)
+        return self.blocked_by is not None or (self.finished and self._judged >= self._settled and not self._doubts)
 
     @property
     def frontier(self) -> int:
         """How far text may leave, as a source position."""
+        return self._json.source(self.frontier_now) if self._json else self.frontier_now
+
+    @property
+    def frontier_now(self) -> int:
+        """The frontier in characters of the text."""
         if self.mode == "buffer":
-            logical = self._judged if self.complete and not self.blocked_by else 0
-        elif self.mode == "follow" and not self.blocked_by:
-            logical = min(self._settled, self._judged + self.follow_limit)
-        else:
-            logical = self._judged
-        return self._json.source(logical) if self._json else logical
+            return self._judged if self.complete and not self.blocked_by else 0
+        if self.mode == "follow" and not self.blocked_by:
+            return min(self._settled, self._judged + self.follow_limit)
+        return self._judged
 
     @property
     def edited(self) -> bool:

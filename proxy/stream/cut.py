@@ -13,6 +13,7 @@ FIRST = 5
 SHORTEST = 12
 LONGEST = 160
 GROWTH = 48  # a piece is a forty-eighth of what came before it
+STRIDE = 400  # a judge reads an answer in pieces of this length at least: it costs a second a piece
 _BREAK = re.compile(r"\s(?=\S)")
 
 
@@ -21,13 +22,13 @@ def step(position: int) -> int:
     return min(max(SHORTEST, position // GROWTH), LONGEST) if position else FIRST
 
 
-def cut(text: str, position: int, following: str = "") -> int | None:
+def cut(text: str, position: int, following: str = "", stride: int = 0) -> int | None:
     """The length of the first piece of `text`, which begins at `position`; None while it is not known yet. `following` is
-    what is known of the text behind, which cannot be in the piece yet.
+    what is known of the text behind, which cannot be in the piece yet. No piece but the last is shorter than `stride`.
 
     A piece ends behind white space, so that no word is split; where a script has none, at four times the step.
     """
-    least = step(position)
+    least = max(step(position), stride)
     most = least * 4
     match = _BREAK.search(text + following[:1], least - 1, most + 1)
     if match:

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from proxy.stream.channel import Channel, Mode, Piece, TextRules
 from proxy.text.redact import Placeholders, Restorer
-from proxy.types import Segment, Verdict
+from proxy.types import Action, Segment, Verdict
 from proxy.wire import sse
 from proxy.wire.parts import BadBody, Item, Json, Part, decode, encode, get, put, rewritten
 
@@ -73,6 +73,8 @@ class StreamGuard:
     mode: Mode = "hold"
     follow_limit: int = 0
     context: str = field(default="", repr=False)  # the end of the prompt
+    history: str = field(default="", repr=False)  # more of it, for a judge
+    doubted: bool = False  # a judge is still at the prompt: no end is said before it has spoken
     prompt_tokens: int = 0
     restorer: Restorer | None = None
     annotate: Any = None  # verdict -> what a blocked chunk says of it
@@ -108,9 +110,20 @@ class StreamGuard:
 
     def resolved(self, id: int, verdict: Verdict) -> list[Command]:
         """An Inspect was answered."""
-        channel, number = self._asked.pop(id, (None, 0))
+        channel, number = self._asked.get(id, (None, 0))
+        if not verdict.pending:
+            self._asked.pop(id, None)
         if channel is not None and not self._over:
             channel.resolved(number, verdict)
+        return self._answer()
+
+    def settled(self, verdict: Verdict) -> list[Command]:
+        """A judge that came after has spoken of the prompt. If it blocks, every answer to it ends here."""
+        self.doubted = False
+        if verdict.action is Action.BLOCK and not self._over:
+            for channel in self._channels.values():
+                channel.leaked = channel.leaked or channel.frontier_now
+            self._block(None, verdict)
         return self._answer()
 
     def closed(self, reason: str = "") -> list[Command]:
@@ -133,11 +146,11 @@ class StreamGuard:
     def all_verdicts(self) -> list[Verdict]:
         """Every verdict that has something to say, for the record."""
         found = [v for c in (*self._channels.values(), *self._closed) for v in c.verdicts]
-        return [v for v in found if v.outcomes or v.not_inspected]
+        return [v for v in found if v.outcomes or v.not_inspected or v.steps]
 
     @property
     def leaked(self) -> int:
-        """Characters of blocked text that had left, in follow mode."""
+        """Characters of blocked text that had left, in follow mode or before a judge that comes after."""
         return sum(c.leaked for c in self._closed)
 
     # -- items in
@@ -213,7 +226,7 @@ class StreamGuard:
     def _ask(self, channel: Channel, pieces: list[Piece]) -> None:
         for piece in pieces:
             self._asked[self._next_id] = (channel, piece.number)
-            segment = Segment(piece.text, "assistant", "completion", context=self.context, lead=piece.lead)
+            segment = segment_of(piece, self.context, self.history)
             self._commands.append(Inspect(self._next_id, segment))
             self._next_id += 1
 
@@ -332,6 +345,8 @@ class StreamGuard:
 
     def _clear(self, item: Item) -> bool:
         """Whether everything that the item's barrier names has left."""
+        if self.doubted:
+            return False
         own = all(self._channels[p.channel].complete for p in item.parts)
         if item.barrier == "choice":
             lanes = (q for k, q in self._lanes.items() if q and q[0].choice == item.choice)
@@ -375,6 +390,14 @@ class StreamGuard:
     def _end(self, reason: Literal["done", "blocked", "error"]) -> None:
         self._over = True
         self._finish = Finish(reason)
+
+
+def segment_of(piece: Piece, context: str, history: str) -> Segment:
+    """A piece of an answer, to be judged after the end of the prompt."""
+    before = history + "\n" + piece.before if piece.stretch is not None else ""
+    return Segment(
+        piece.text, "assistant", "completion", context=context, lead=piece.lead, before=before, stretch=piece.stretch
+    )
 
 
 def _choice_of(channel: Hashable) -> int | None:

@@ -11,8 +11,8 @@ _GROWING = re.compile(r"(?:<\d{0,4}|B(?:O(?:MB?)?)?)\Z")
 
 
 class Rules:
-    def __init__(self, asks_model: bool = False) -> None:
-        self.asks_model = asks_model
+    def __init__(self, asks_model: bool = False, stride: int = 0, reach: int = 0) -> None:
+        self.asks_model, self.stride, self.reach = asks_model, stride, reach
 
     def scan(self, text: str, before: str, final: bool) -> Scan:
         growing = None if final else _GROWING.search(text)

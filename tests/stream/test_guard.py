@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.stream.cut import FIRST
 from proxy.stream.guard import Finish, Inspect, Send, StreamGuard
+from proxy.types import Action, Outcome, Verdict
 from proxy.wire.chat import ChunkReader
 from proxy.wire.sse import Parser
 
@@ -243,3 +244,53 @@ def test_unknown_fields_are_carried_and_read() -> None:
     deltas = [c["delta"] for c in choices(out)]
     assert {"note": "see [NUMBER_1]"} in [d.get("vendor") for d in deltas] and said(out) == "ok "
     assert any(c.get("vendor_score") == 0.5 for c in choices(out))
+
+
+# -- a judge that comes after
+
+
+def test_a_doubted_piece_leaves_and_the_end_waits() -> None:
+    guard = StreamGuard(ChunkReader(), Rules(asks_model=True, reach=100))
+    asked = [c for c in guard.received(stream(["Hello there, ", "you vile one."])) if isinstance(c, Inspect)]
+    out = b"".join(c.data for a in asked for c in guard.resolved(a.id, Verdict(pending=True)) if isinstance(c, Send))
+    assert b"vile" in out and b'finish_reason":"stop' not in out
+    commands = [c for a in asked for c in guard.resolved(a.id, judge(a.segment.text))]
+    said = b"".join(c.data for c in commands if isinstance(c, Send))
+    assert b"content_filter" in said and b'"stop"' not in said
+    assert guard.leaked >= len("you vile one.")
+    assert guard.over
+
+
+def test_a_doubt_that_is_dispelled_ends_as_it_would() -> None:
+    guard = StreamGuard(ChunkReader(), Rules(asks_model=True, reach=100))
+    asked = [c for c in guard.received(stream(["All is well."])) if isinstance(c, Inspect)]
+    for one in asked:
+        guard.resolved(one.id, Verdict(pending=True))
+    assert not guard.over
+    commands = [c for one in asked for c in guard.resolved(one.id, Verdict())]
+    assert b"[DONE]" in b"".join(c.data for c in commands if isinstance(c, Send))
+    assert guard.over and not guard.leaked
+
+
+def test_stretches_cover_the_text_once_however_it_is_cut() -> None:
+    text = "One two three four five. " * 80
+    found = []
+    for size in (1, 7, 2000):
+        guard = StreamGuard(ChunkReader(), Rules(asks_model=True, reach=2000))
+        commands = [c for at in range(0, len(text), size) for c in guard.received(chunk(0, {"content": text[at : at + size]}))]
+        commands += guard.received(chunk(0, {}, "stop"))
+        stretches = [c.segment.stretch for c in commands if isinstance(c, Inspect) and c.segment.stretch]
+        assert "".join(stretches) == text
+        assert all(len(s) >= 400 for s in stretches[:-1])
+        found.append(stretches)
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_doubted_prompt_ends_every_choice() -> None:
+    guard = StreamGuard(ChunkReader(choices=2), Rules(), doubted=True)
+    first = guard.received(chunk(0, {"content": "Hello."}) + stream(["Hi."], index=1))
+    out = b"".join(c.data for c in first if isinstance(c, Send))
+    assert b"Hello." in out and b'"stop"' not in out
+    verdict = Verdict(Action.BLOCK, (Outcome("r", Action.BLOCK, True, "r", 1.0, None),))
+    said = b"".join(c.data for c in guard.settled(verdict) if isinstance(c, Send))
+    assert said.count(b"content_filter") == 2 and guard.over and guard.leaked == 9

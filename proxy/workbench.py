@@ -1,0 +1,34 @@
+"""What the commands work with: the model, one policy, and a guard for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proxy.config import Config
+from proxy.detect.scanner import Scanner
+from proxy.guard import Guard
+from proxy.judge.cascade import Cascade
+from proxy.load import detectors, load_judges
+from proxy.model.classifier import Classifier
+from proxy.model.queue import ScoringQueue
+from proxy.policy.load import Policy, load_policy
+
+
+def load_queue(config: Config) -> ScoringQueue:
+    settings = config.safeguard
+    return ScoringQueue(Classifier.load(config.model_folder, settings.threads, settings.screen), settings.workers)
+
+
+def find_policy(name: str, config: Config) -> Path:
+    """NAME of the config's folder, or a file."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    return config.policy_path(name)
+
+
+def open_guard(path: Path, queue: ScoringQueue, config: Config) -> tuple[Guard, Policy]:
+    """Raises FileError. Close the guard's cascade in the loop that used it."""
+    judges = load_judges(config)
+    policy = load_policy(path, queue.classifier.artefact, detectors(judges))
+    return Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue, 60.0, Cascade(judges)), policy
