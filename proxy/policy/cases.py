@@ -1,15 +1,15 @@
-"""A policy's own examples: run through a judge, with a readable account of what differs."""
+"""A policy's own examples, and cases from files: run under the policy, with a readable account of what differs."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from proxy.policy.load import Example, Policy
-from proxy.types import Action, Direction, Outcome, Verdict
+from proxy.types import Action, Outcome, Verdict
 
-Judge = Callable[[str, Direction], Verdict | Awaitable[Verdict]]
+Judge = Callable[[Example], Verdict | Awaitable[Verdict]]
 
 
 class CaseResult(NamedTuple):
@@ -24,14 +24,18 @@ class CaseResult(NamedTuple):
         return not self.difference
 
 
-async def run_examples(policy: Policy, judge: Judge) -> list[CaseResult]:
-    """One result an example, in the order of the file. `judge(text, direction)` may be a coroutine function."""
+async def run_examples(policy: Policy, judge: Judge, cases: Iterable[Example] = ()) -> list[CaseResult]:
+    """One result an example, in the order of the file, and then one a case. `judge` may be a coroutine function."""
     results = []
-    for example in policy.examples:
-        found = judge(example.text, example.direction)
+    for example in (*policy.examples, *cases):
+        found = judge(example)
         verdict = await found if inspect.isawaitable(found) else found
         results.append(CaseResult(example, verdict, _difference(policy, example, verdict)))
     return results
+
+
+def place(policy: Policy, example: Example) -> str:
+    return f"{example.file or policy.source or policy.name}:{example.line}"
 
 
 def _difference(policy: Policy, example: Example, verdict: Verdict) -> str:
@@ -40,7 +44,7 @@ def _difference(policy: Policy, example: Example, verdict: Verdict) -> str:
         return ""
     wanted = f"{example.action} by {example.rule}" if example.rule else str(example.action)
     lines = [
-        f"{policy.source or policy.name}:{example.line}: {example.direction} example",
+        f"{place(policy, example)}: {example.direction} {'case' if example.file else 'example'}",
         f"  expected  {wanted}",
         f"  got       {_account(verdict)}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from proxy.yamlfile import FileError, Loc, Problem
 _LOOSE_FPR = 0.02
 _LOOSE_THRESHOLD = 0.2
 _SHORT_KEYWORD = 3
+_SECTIONS = {
+    "instructions": "instruction",
+    "definitions": "definition|terms",
+    "violates": "violat|interdit",
+    "safe": "safe|allow|autoris",
+    "examples": "example|exemple",
+}
+_JUDGED_BEST = (400, 600)  # tokens
 
 Warned = tuple[Loc, str]
 
@@ -26,11 +35,11 @@ def lint(path: Path, calibration: Calibration | None, detectors: Detectors = ANY
         return error.problems
     data, positions = yamlfile.load(path)
     file = yamlfile.validate(PolicyFile, data, positions)
-    found = [positions.problem(at, message, warning=True) for at, message in _warnings(policy, file, path)]
+    found = [positions.problem(at, message, warning=True) for at, message in _warnings(policy, file, path, detectors)]
     return sorted(found, key=lambda p: p.line)
 
 
-def _warnings(policy: Policy, file: PolicyFile, path: Path) -> Iterator[Warned]:
+def _warnings(policy: Policy, file: PolicyFile, path: Path, detectors: Detectors) -> Iterator[Warned]:
     if policy.name != path.stem:
         yield ("name",), f'the name is "{policy.name}", but routes find this file as "{path.stem}"'
     if not file.rules:
@@ -41,6 +50,8 @@ def _warnings(policy: Policy, file: PolicyFile, path: Path) -> Iterator[Warned]:
         at: Loc = ("rules", index)
         yield from _loose(written, at)
         yield from _never_applies(rule, at)
+        if written.text is not None and rule.judge and (detectors.judges is None or detectors.judges.get(rule.judge)):
+            yield from _in_words(written.text, at)
         for other in policy.rules:
             # Of two rules that say the same, the first one stays without a warning.
             if other is not rule and _covers(other, rule) and not (_covers(rule, other) and policy.rules.index(other) > index):
@@ -61,6 +72,28 @@ def _loose(rule: RuleFile, at: Loc) -> Iterator[Warned]:
     for index, word in enumerate(detect.keywords or ()):
         if len(word.strip()) < _SHORT_KEYWORD:
             yield (*at, "detect", "keywords", index), "a keyword this short is found by accident"
+
+
+def _in_words(text: str, at: Loc) -> Iterator[Warned]:
+    """What judges of this kind were found to want: https://cookbook.openai.com/articles/gpt-oss-safeguard-guide"""
+    headings = " ".join(re.findall(r"^#+ *(.+)$", text, re.MULTILINE)).lower()
+    missing = [name for name, words in _SECTIONS.items() if not re.search(words, headings)]
+    if missing:
+        yield (
+            (*at, "text"),
+            f"a judge goes best by a text with a heading for each of {', '.join(_SECTIONS)}; missing: {', '.join(missing)}",
+        )
+    tokens = tokens_about(text)
+    if not _JUDGED_BEST[0] <= tokens <= _JUDGED_BEST[1]:
+        low, high = _JUDGED_BEST
+        yield (*at, "text"), f"about {tokens} tokens; judges go best by {low} to {high}, and cost more the longer it is"
+    if vague := re.search(r"\b(generally|usually|typically|en général)\b", text, re.IGNORECASE):
+        yield (*at, "text"), f'"{vague[0].lower()}" leaves the judge to guess; say when'
+
+
+def tokens_about(text: str) -> int:
+    """About how many tokens a text has, without a tokenizer: long words are cut, marks count."""
+    return sum(1 + (len(word) - 1) // 7 for word in re.findall(r"\w+|[^\w\s]+", text))
 
 
 def _never_applies(rule: Rule, at: Loc) -> Iterator[Warned]:

@@ -93,13 +93,19 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text and the verdict that the policy's author expects. `line` is where it stands in the file."""
+    """A text and the verdict that somebody expects. `file` and `line` are where it stands; no file: the policy's own."""
 
     text: str = field(repr=False)
     direction: Direction = "prompt"
     action: Action = Action.PASS
     rule: str | None = None
     line: int = 1
+    role: str = ""
+    file: str = ""
+
+    @property
+    def speaker(self) -> str:
+        return self.role or ("user" if self.direction == "prompt" else "assistant")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from proxy import builtin
 from proxy.detect.scanner import Scanner
 from proxy.policy.cases import run_examples
 from proxy.policy.decide import decide
-from proxy.policy.load import load_policy
-from proxy.types import CATEGORIES, Action, Direction, Segment, Verdict
+from proxy.policy.load import Example, load_policy
+from proxy.types import CATEGORIES, Action, Segment, Verdict
 from tests.policy.scripted import TABLE
 
 PATHS = sorted(builtin.POLICIES.glob("*.yaml"))
@@ -22,10 +22,9 @@ async def test_examples_that_patterns_decide(path: Path) -> None:
     policy = load_policy(path, TABLE)
     scanner = Scanner(policy.patterns.values())
 
-    def judge(text: str, direction: Direction) -> Verdict:
-        findings = scanner.select(policy.pattern_ids(direction)).scan(text).findings
-        role = "user" if direction == "prompt" else "assistant"
-        return decide(policy, Segment(text, role, direction), findings, None, ())
+    def judge(example: Example) -> Verdict:
+        findings = scanner.select(policy.pattern_ids(example.direction)).scan(example.text).findings
+        return decide(policy, Segment(example.text, example.speaker, example.direction), findings, None, ())
 
     asks = {r.id for r in policy.rules if r.kind == "category"}
     results = [r for r in await run_examples(policy, judge) if r.example.rule not in asks]

@@ -155,12 +155,10 @@ def test_an_answer_is_judged_alike_streamed_or_not(client: OpenAI, judge: Script
 
 def test_text_is_held_until_the_judge_has_spoken(client: OpenAI, judge: ScriptedJudge, upstream: Upstream) -> None:
     speak(upstream, "Roses like sun.")
-    with client.chat.completions.create(model="wait", messages=[{"role": "user", "content": "hi"}], stream=True) as stream:
-        judge.delay = 0.5
-        started = time.monotonic()
-        text, finish = read(stream)
-    assert (text, finish) == ("Roses like sun.", "stop")
-    assert time.monotonic() - started > 0.3
+    judge.delay = 0.3
+    started = time.monotonic()
+    assert read(ask(client, "wait", "Hello", stream=True)) == ("Roses like sun.", "stop")
+    assert time.monotonic() - started > 0.55  # the prompt's question, then the answer's
 
 
 def test_after_lets_the_stream_go_on(client: OpenAI, judge: ScriptedJudge, upstream: Upstream, weir: Weir) -> None:
