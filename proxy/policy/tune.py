@@ -14,7 +14,8 @@ import yaml
 
 ENOUGH = 20  # positives, or negatives, without which nothing is said of a rule
 _Z = 1.96  # for intervals of 95 %
-_FINEST = 1e-4
+_STEPS = 10_000  # of a threshold, from 0 to 1
+_FINEST = 1 / _STEPS
 
 
 class Share(NamedTuple):
@@ -56,7 +57,7 @@ def at_rate(negatives: Sequence[float], fpr: float) -> float:
     if allowed >= len(falling):
         return _FINEST
     # Just above the first score that may not be hit; ties with it are not hit either.
-    return min(1.0, max(_FINEST, math.floor(falling[allowed] / _FINEST + 1) * _FINEST))
+    return min(1.0, (_step(falling[allowed]) + 1) / _STEPS)
 
 
 def at_cost(positives: Sequence[float], negatives: Sequence[float], ratio: float) -> float:
@@ -74,7 +75,12 @@ def at_cost(positives: Sequence[float], negatives: Sequence[float], ratio: float
 
 
 def _floor(score: float) -> float:
-    return max(_FINEST, math.floor(score / _FINEST) * _FINEST)
+    return max(_FINEST, _step(score) / _STEPS)
+
+
+def _step(score: float) -> int:
+    step = round(score * _STEPS)
+    return step - (step / _STEPS > score)
 
 
 def measured(rule: str, threshold: float, present: float, positives: Sequence[float], negatives: Sequence[float]) -> Tuned:

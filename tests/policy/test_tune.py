@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.policy.load import parse_policy
@@ -25,6 +25,7 @@ def test_no_more_than_the_rate(negatives: list[float], fpr: float) -> None:
 
 
 @given(scores, scores, st.floats(0.1, 50))
+@example([0.03], [0.5], 2.0)  # 300 steps of 1e-4 are more than 0.03 in floating point
 def test_no_threshold_costs_less(positives: list[float], negatives: list[float], ratio: float) -> None:
     def cost(threshold: float) -> float:
         return ratio * sum(s < threshold for s in positives) + sum(s >= threshold for s in negatives)
