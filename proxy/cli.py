@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from proxy import __version__, yamlfile
-from proxy.config import is_loopback, load_config
+from proxy.config import KeyEntry, is_loopback, load_config
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
 from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
@@ -73,18 +75,53 @@ def serve(config_path: Path | None, host: str | None, port: int | None, workers:
     """Run the proxy."""
     import uvicorn  # only this command needs a server
 
+    from proxy.server.connection import Connection
+
     config = load_config(config_path)
     host, port = host or config.listen.host, port if port is not None else config.listen.port
     if config.is_open and not is_loopback(host):
         raise click.UsageError(f"without `keys:` in the config Weir listens on loopback only, not on {host}; add a key first")
+    _allow_connections()
     os.environ["WEIR_CONFIG"] = str(config_path or "")
     os.environ["WEIR_LOG_LEVEL"] = log_level
     os.environ["WEIR_WELCOME"] = f"{host}:{port}"
     uvicorn.run(
         "proxy.server.factory:create", factory=True, host=host, port=port, workers=workers, log_level="warning",
-        access_log=False, loop="uvloop", http="httptools", ws="none", server_header=False, date_header=False,
+        access_log=False, loop="uvloop", http=Connection, ws="none", server_header=False, date_header=False,
         timeout_graceful_shutdown=20,
     )  # fmt: skip
+
+
+def _allow_connections() -> None:
+    """A proxy holds two sockets a stream; the usual soft limit of 1024 files is a shell's, not a server's."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # there is none on Windows
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+# -- key
+
+
+@main.group()
+def key() -> None:
+    """Keys for callers."""
+
+
+@key.command("new")
+@click.argument("name")
+def key_new(name: str) -> None:
+    """Make a key called NAME: the token for its owner, and the line for `keys:` in the config, which has its hash alone."""
+    try:
+        entry = KeyEntry(name=name, sha256="0" * 64)
+    except ValueError:
+        raise click.UsageError("a name has letters, digits, '.', '-' and '_' only") from None
+    token = "sk-weir-" + secrets.token_urlsafe(32)
+    click.echo("The token, shown this once:", err=True)
+    click.echo(token)
+    click.echo("For `keys:` in the config:", err=True)
+    click.echo(f'  - {{name: "{entry.name}", sha256: "{hashlib.sha256(token.encode()).hexdigest()}"}}')
 
 
 # -- check

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import re
 from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +39,24 @@ def _bytes(value: Any) -> Any:
     return value
 
 
+def _moment(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            if len(value) == 10:  # a day is the last one, to its end
+                return datetime.combine(date.fromisoformat(value), time.max, UTC)
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError('a day or a time is written as "2027-06-30" or "2027-06-30T18:00:00Z"') from None
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return value
+
+
+def _store(value: str) -> str:
+    if not re.match(r"(rediss?|unix)://", value):
+        raise ValueError('the "url" of limits begins with "redis://", "rediss://" or "unix://"')
+    return value
+
+
 def _name(value: str) -> str:
     # Names are path segments: /{route}/v1/… and NAME.yaml.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
@@ -52,6 +72,8 @@ def _url(value: str) -> str:
 
 Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1024)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Count = Annotated[int, Field(gt=0)]
 Name = Annotated[str, AfterValidator(_name)]
 Url = Annotated[str, AfterValidator(_url)]
 
@@ -174,12 +196,18 @@ class Route(_Part):
 
 
 class KeyEntry(_Part):
-    """`sha256` is the hex digest of the token. Without `routes` the key opens all of them."""
+    """`sha256` is the hex digest of the token. Without `routes` the key opens all of them, without `models` it may ask for
+    any. `monthly_budget` is in the unit of the prices."""
 
     name: Name
     sha256: str = Field(repr=False)
     routes: list[str] | None = None
-    requests_per_minute: int | None = Field(default=None, gt=0)
+    models: list[str] | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrent_streams: Count | None = None
+    monthly_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    expires: Moment | None = None
 
     @field_validator("sha256")
     @classmethod
@@ -197,8 +225,29 @@ class Audit(_Part):
     retain: Seconds | None = None
 
 
+class Price(_Part):
+    """Of a million tokens, in whatever unit budgets are in. Without `cached_input` a cached token costs what any costs."""
+
+    input: float = Field(ge=0, allow_inf_nan=False)
+    output: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    cached_input: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
 class Limits(_Part):
-    body_bytes: Bytes = 32 * 1024 * 1024
+    """What one request and one connection may take, and where it is counted what keys take: in each process, or in the
+    Redis at `url`. `connections` are those of one process."""
+
+    body: Bytes = 32 * 1024 * 1024
+    messages: Count = 4096
+    parts: Count = 8192
+    tools: Count = 1024
+    nesting: Count = 64
+    connections: Count = 5000
+    header_timeout: Seconds = 10.0
+    body_timeout: Seconds = 120.0
+    reader_timeout: Seconds = 60.0
+    url: Annotated[str, AfterValidator(_store)] | None = Field(default=None, repr=False)
+    on_error: Literal["local", "allow", "deny"] = "local"
 
 
 class Config(BaseModel):
@@ -214,6 +263,7 @@ class Config(BaseModel):
     keys: list[KeyEntry] = []
     audit: Audit | None = None
     policies: str | None = None
+    prices: dict[str, Price] = {}
     limits: Limits = Limits()
 
     _source: Path = PrivateAttr(default=builtin.CONFIG)
@@ -287,10 +337,16 @@ def load_config(path: Path | None = None) -> Config:
 Wrong = tuple[Loc, str]
 
 
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
 def _checked(config: Config) -> Iterable[Wrong]:
     yield from _checked_detectors(config)
     yield from _checked_routes(config)
     yield from _checked_keys(config)
+    if config.limits.url and not _installed("redis"):
+        yield ("limits", "url"), "shared limits need the redis extra: pip install 'weir[redis]'"
     if config.is_open and not is_loopback(config.listen.host):
         yield ("listen", "host"), 'without "keys" the proxy is open to everybody: listen on 127.0.0.1, or list keys'
 
@@ -346,3 +402,6 @@ def _checked_keys(config: Config) -> Iterable[Wrong]:
         for position, name in enumerate(key.routes or ()):
             if name not in routes:
                 yield ("keys", index, "routes", position), unknown("route", name, routes)
+        if key.monthly_budget is not None and not config.prices and not _installed("litellm"):
+            text = "a budget needs prices: list them under \"prices\", or take litellm's: pip install 'weir[litellm]'"
+            yield ("keys", index, "monthly_budget"), text

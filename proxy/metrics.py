@@ -33,3 +33,9 @@ judge_agreement = Counter(
     "weir_judge_agreement", "Decisions of the classifier that a judge was asked about as well", ["policy", "rule", "result"],
     registry=registry,
 )  # fmt: skip
+limited = Counter("weir_limited", "Requests that a limit of their key refused", ["key", "limit"], registry=registry)
+key_tokens = Counter("weir_key_tokens", "Tokens of keys that tokens are counted for", ["key", "direction"], registry=registry)
+key_spend = Counter("weir_key_spend", "Money that keys with a budget have spent", ["key"], registry=registry)
+limits_shared = Gauge("weir_limits_shared", "1 while limits are counted in Redis, 0 while it is away", registry=registry)
+limits_errors = Counter("weir_limits_errors", "Times that the limits' Redis did not answer", registry=registry)
+connections_cut = Counter("weir_connections_cut", "Connections that Weir ended", ["reason"], registry=registry)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from proxy import builtin
@@ -92,3 +94,13 @@ def test_model_info() -> None:
 def test_serve_refuses_to_be_open_to_everybody() -> None:
     result = weir("serve", "--host", "0.0.0.0")
     assert result.exit_code == 2 and "loopback" in result.output
+
+
+def test_key_new_has_a_token_for_the_caller_and_its_hash_for_the_config() -> None:
+    made = weir("key", "new", "team-a")
+    token, line = made.stdout.splitlines()
+    assert made.exit_code == 0 and token.startswith("sk-weir-") and len(token) > 40
+    (entry,) = yaml.safe_load(line)
+    assert entry == {"name": "team-a", "sha256": hashlib.sha256(token.encode()).hexdigest()}
+    assert weir("key", "new", "team-a").stdout != made.stdout
+    assert weir("key", "new", "no name").exit_code == 2

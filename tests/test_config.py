@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_the_built_in_config_runs_as_it_is() -> None:
     assert found.model_folder == builtin.MODEL
     assert found.is_open
     assert [r.name for r in found.routes] == ["support", "code", "strict", "default"]
-    assert found.limits.body_bytes == 32 * 1024 * 1024
+    assert found.limits.body == 32 * 1024 * 1024
 
 
 def test_the_built_in_config_in_site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,13 +65,17 @@ def test_the_commented_examples_are_valid_too(tmp_path: Path, monkeypatch: pytes
     found = config(_with_config(tmp_path), "\n".join(live))
     assert set(found.providers) == {"demo", "openai", "local"}
     assert {r.provider for r in found.routes} == {"demo", "openai"}
-    assert [k.name for k in found.keys] == ["team-a"]
+    assert [(k.name, k.tokens_per_minute, k.monthly_budget) for k in found.keys] == [("team-a", 200_000, 50)]
+    assert found.prices["support-*"].cached_input == 0.025
 
 
 def _is_yaml(line: str) -> bool:
     inner = line.strip().removeprefix("#").strip()
     return line.strip().startswith("#") and (
-        inner.startswith(("-", "openai:", "local:", "keys:", "type:", "base_url:", "api_key:", "timeouts:"))
+        inner.startswith(
+            ("-", "openai:", "local:", "keys:", "type:", "base_url:", "api_key:", "timeouts:", "prices:", '"support-')
+        )
+        or inner.startswith(("sha256:", "routes: [", "models:", "requests_", "tokens_", "concurrent_", "monthly_", "expires:"))
     )
 
 
@@ -97,9 +102,11 @@ routes:
   - {{name: support, match: {{model: "support-*"}}, provider: openai, model: gpt-5-mini, policy: support, fallbacks: [demo]}}
   - {{name: all, provider: demo, policy: default, annotations: azure, unguarded: [/v1/files]}}
 keys:
-  - {{name: team-a, sha256: {DIGEST.upper()}, routes: [support], requests_per_minute: 600}}
+  - {{name: team-a, sha256: {DIGEST.upper()}, routes: [support], requests_per_minute: 600, models: ["gpt-*"], tokens_per_minute: 9000,
+     concurrent_streams: 3, monthly_budget: 12.5, expires: 2027-06-30}}
+prices: {{"gpt-*": {{input: 1, output: 2.5}}}}
 audit: {{url: "sqlite:///weir.db", text: never, retain: 30d}}
-limits: {{body_bytes: 1MiB}}
+limits: {{body: 1MiB, connections: 9, header_timeout: 3s, url: "redis://:secret-value@h:1/0", on_error: deny}}
 """,
     )
     openai = found.providers["openai"]
@@ -114,7 +121,9 @@ limits: {{body_bytes: 1MiB}}
     assert (found.safeguard.threads, found.safeguard.timeout) == (4, 3)
     assert found.model_folder == home / "config" / "."
     assert found.keys[0].sha256 == DIGEST
-    assert found.limits.body_bytes == 1024 * 1024
+    assert found.keys[0].expires == datetime(2027, 6, 30, 23, 59, 59, 999999, UTC)  # to the end of the day
+    assert (found.limits.body, found.limits.header_timeout, found.limits.on_error) == (1024 * 1024, 3, "deny")
+    assert found.prices["gpt-*"].output == 2.5
     assert not found.is_open
 
 
@@ -153,13 +162,25 @@ def test_a_relative_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
             HEAD + ROUTE + "detectors:\n  a: {type: onnx, model: nowhere}",
             ['6: there is no such model folder; name one, or write "builtin"'],
         ),
-        (HEAD + ROUTE + "limits: {body_bytes: lots}", ['5: a size is a number of bytes or a text such as "32MiB"']),
+        (HEAD + ROUTE + "limits: {body: lots}", ['5: a size is a number of bytes or a text such as "32MiB"']),
         (
             HEAD + "  p: {type: openai, timeouts: {idle: soon}}\n" + ROUTE,
             ['4: a duration is a number of seconds or a text such as "10s", "500ms" or "2m"'],
         ),
         (HEAD + "  p: {type: openai, base_url: example.org}\n" + ROUTE, ['4: a base_url begins with "http://" or "https://"']),
         (HEAD + ROUTE + "keys: [{name: a, sha256: abc}]", ['5: "sha256" is the SHA-256 of the token: 64 hexadecimal digits']),
+        (
+            HEAD + ROUTE + f"keys: [{{name: a, sha256: {DIGEST}, expires: tomorrow}}]",
+            ['5: a day or a time is written as "2027-06-30" or "2027-06-30T18:00:00Z"'],
+        ),
+        (
+            HEAD + ROUTE + f"keys: [{{name: a, sha256: {DIGEST}, token_per_minute: 5}}]",
+            ['5: unknown key "token_per_minute" (did you mean "tokens_per_minute"?)'],
+        ),
+        (
+            HEAD + ROUTE + "limits: {url: memcached://h}",
+            ['5: the "url" of limits begins with "redis://", "rediss://" or "unix://"'],
+        ),
         (HEAD + ROUTE + f"keys:\n  - {{name: a, sha256: {DIGEST}, routes: [q, r]}}", ['6: unknown route "q"; known: r']),
         (
             HEAD + ROUTE + "listen: {host: 0.0.0.0}",
@@ -207,6 +228,15 @@ def test_a_key_from_an_empty_variable_is_refused_and_never_shown(home: Path, mon
     assert '"api_key" is empty' in wrong(home, text)[0]
     monkeypatch.setenv("WEIR_TEST_KEY", "hunter2\n")
     assert "hunter2" not in wrong(home, text)[0]
+
+
+def test_what_needs_an_extra_says_which(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    text = HEAD + ROUTE + f"keys: [{{name: a, sha256: {DIGEST}, monthly_budget: 5}}]\nlimits: {{url: redis://h}}\n"
+    budget, shared = wrong(home, text)
+    assert '"prices"' in budget and "pip install 'weir[litellm]'" in budget
+    assert "pip install 'weir[redis]'" in shared
+    assert len(wrong(home, text + "prices: {m: {input: 1}}\n")) == 1
 
 
 def test_loopback() -> None:

@@ -22,7 +22,7 @@ from proxy.server.answers import Refusal, respond
 from proxy.server.classify import Classify
 from proxy.server.guarded import Guarded, kept, pass_on, read_body
 from proxy.server.moderations import Moderations
-from proxy.server.state import State, watch
+from proxy.server.state import State, may_ask, watch
 from proxy.upstream import Call, UpstreamError
 from proxy.wire.api import Api
 from proxy.wire.chat import Chat
@@ -115,7 +115,8 @@ class Models:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = self._state.bare_headers(self._state.request_id(scope))
         try:
-            routes = self._state.routes_of(scope)
+            key = self._state.caller(scope)
+            routes = self._state.routes_of(scope, key)
         except Refusal as problem:
             await respond(send, problem.status, problem.body, headers)
             return
@@ -123,10 +124,12 @@ class Models:
         for route in routes:
             pattern = route.match.model
             if not any(c in pattern for c in "*?["):
-                found.setdefault(pattern, self._model(pattern, route.provider))
+                if may_ask(key, pattern):
+                    found.setdefault(pattern, self._model(pattern, route.provider))
                 continue
             for model in await self._listed(route.provider, scope):
-                if fnmatchcase(str(model.get("id")), pattern):
+                name = str(model.get("id"))
+                if fnmatchcase(name, pattern) and may_ask(key, name):
                     found.setdefault(str(model["id"]), model)
         await respond(send, 200, encode({"object": "list", "data": list(found.values())}), headers)
 
@@ -157,16 +160,19 @@ class Unguarded:
         path = scope["path_params"]["rest"]
         headers = self._state.bare_headers(self._state.request_id(scope))
         try:
-            allowed = [r for r in self._state.routes_of(scope) if any(f"/v1/{path}".startswith(p) for p in r.unguarded)]
+            key = self._state.caller(scope)
+            allowed = [r for r in self._state.routes_of(scope, key) if any(f"/v1/{path}".startswith(p) for p in r.unguarded)]
             if not allowed:
                 text = (
                     f"Weir does not guard /v1/{path[:100]}, so it does not pass it on. "
                     "An operator can list it under `unguarded:` of a route to pass it uninspected."
                 )
                 raise Refusal(404, text, "not_guarded")
+            if key is not None:
+                headers += await self._state.limiter.admit(key)
             await self._pass(allowed[0].name, allowed[0].provider, path, scope, receive, send)
         except Refusal as problem:
-            await respond(send, problem.status, problem.body, headers)
+            await respond(send, problem.status, problem.body, [*headers, *problem.headers])
         except UpstreamError as problem:
             await respond(
                 send, problem.status, error(problem.status, str(problem), "upstream_error", None, problem.code), headers
@@ -175,7 +181,7 @@ class Unguarded:
     async def _pass(self, route: str, provider: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         snapshot = self._state.snapshot
         metrics.not_inspected.labels(route, "unguarded path").inc()
-        body = await read_body(receive, snapshot.config.limits.body_bytes)
+        body = await read_body(receive, snapshot.config.limits.body)
         sent = dict(scope["headers"]).get(b"content-type", b"application/json").decode("latin-1")
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         call = Call(path + query, body, {"content-type": sent, **pass_on(scope)}, scope["method"])

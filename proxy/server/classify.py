@@ -19,7 +19,7 @@ from proxy.load import detectors
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.policy.load import Policy, Rule, parse_policy
 from proxy.server.answers import Refusal, param_of, respond
-from proxy.server.guarded import conversation, parse, read_body
+from proxy.server.guarded import conversation, read_json
 from proxy.server.state import State, step_json
 from proxy.types import Action, Segment, Verdict
 from proxy.wire.chat import read_request
@@ -41,10 +41,13 @@ class Classify:
         request_id = state.request_id(scope)
         headers, status = state.bare_headers(request_id), 200
         try:
-            body = parse(await read_body(receive, state.snapshot.config.limits.body_bytes))
-            routes = state.routes_of(scope)
+            key = state.caller(scope)
+            body = await read_json(receive, state.snapshot.config.limits)
+            routes = state.routes_of(scope, key)
             if not routes:
                 raise Refusal(404, "There is no such route here, or your key may not use it.", "model_not_found")
+            if key is not None:
+                headers += await state.limiter.admit(key)
             policy, guard = await self._policy(body.get("policy") or routes[-1].policy)
             fields = texts(body.get("input"))
             segments = conversation(fields, guard.reach(policy))

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from proxy.cli import configure_log
 from proxy.config import load_config
 from proxy.server.app import build
+from proxy.server.connection import Connection
 from proxy.server.state import State
 from proxy.workbench import load_queue
 
@@ -20,6 +21,7 @@ def create() -> Starlette:
     configure_log(os.environ.get("WEIR_LOG_LEVEL", "info"))
     config = load_config(path)
     state = State.load(path, load_queue(config))
+    Connection.limits = config.limits  # uvicorn makes the connections, and knows of no config but its own
     if where := os.environ.get("WEIR_WELCOME"):
         print(welcome(where, state), file=sys.stderr, flush=True)
     return build(state)
@@ -32,7 +34,7 @@ def welcome(where: str, state: State) -> str:
         f"{r.match.model} -> {r.provider} under {state.snapshot.guard.policies[r.policy].ref}" for r in config.routes
     )
     keys = f"{len(config.keys)} keys" if config.keys else "none configured: open, on loopback only"
-    notes = "".join(f"  note    {note}\n" for note in config.unused)
+    notes = "".join(f"  note    {note}\n" for note in [*config.unused, *state.snapshot.prices.notices(config)])
     return (
         f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n{notes}  try     "
         f"curl -s http://{where}/v1/chat/completions -H 'content-type: application/json' "

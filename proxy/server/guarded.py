@@ -12,9 +12,13 @@ from starlette.types import Receive, Scope
 from starlette.types import Send as AsgiSend
 
 from proxy import metrics
+from proxy.config import Limits
 from proxy.guard import CONTEXT
 from proxy.policy.load import Policy
+from proxy.server import shape
 from proxy.server.answers import Headers, Refusal, annotation, filter_results, prompt_blocked, respond
+from proxy.server.limits import Grant
+from proxy.server.meter import Metered, asks_for_usage
 from proxy.server.relay import relay
 from proxy.server.state import Matched, Snapshot, State
 from proxy.stream.channel import Channel
@@ -26,6 +30,7 @@ from proxy.upstream import Call, Response, UpstreamError
 from proxy.wire import sse
 from proxy.wire.api import Api
 from proxy.wire.parts import BadBody, Field, Json, Media, Part, Path, Request, Said, decode, encode, put
+from proxy.wire.usage import usage_of
 
 _PASS_ON = frozenset(
     (
@@ -49,6 +54,7 @@ class Exchange:
     snapshot: Snapshot
     matched: Matched
     body: dict[str, Any] = field(repr=False)
+    grant: Grant | None = None  # what the caller's key has given for it
     action: Action = Action.PASS
     outcomes: list[Outcome] = field(default_factory=list)
     skipped: list[Failure] = field(default_factory=list)
@@ -70,7 +76,7 @@ class Exchange:
             (b"x-weir-route", self.matched.route.name.encode()),
             (b"x-weir-policy", self.policy.ref.encode()),
             (b"x-weir-action", str(self.action).encode()),
-            *self.matched.headers,
+            *(self.grant.headers if self.grant else ()),
         ]
 
     def record(self, verdict: Verdict, direction: str) -> None:
@@ -106,11 +112,14 @@ class Guarded:
         exchange: Exchange | None = None
         status = 500
         try:
-            raw = await read_body(receive, state.snapshot.config.limits.body_bytes)
-            body = parse(raw)
-            matched = state.match(scope, body.get("model"))
+            key = state.caller(scope)
+            body = await read_json(receive, state.snapshot.config.limits)
+            matched = state.match(scope, body.get("model"), key)
             exchange = Exchange(request_id, started, state.snapshot, matched, body)
-            blocked = await self._inspect_prompt(exchange, self._api.request(body))
+            request = self._api.request(body)
+            if key is not None:
+                exchange.grant = await state.grant(key, matched.route, self._api.path, body, request)
+            blocked = await self._inspect_prompt(exchange, request)
             metrics.guard_seconds.labels(matched.route.name, "prompt").observe(time.perf_counter() - started)
             if blocked is not None:
                 status = await self._refuse(exchange, blocked, send)
@@ -126,6 +135,8 @@ class Guarded:
         finally:
             if exchange is not None and exchange.doubt is not None:
                 exchange.doubt.cancel()
+            if exchange is not None and exchange.grant is not None:
+                await exchange.grant.settle()
             state.finished(request_id, exchange, status, time.perf_counter() - started)
 
     # -- the prompt
@@ -243,7 +254,10 @@ class Guarded:
 
     async def _forward(self, exchange: Exchange, scope: Scope, receive: Receive, send: AsgiSend) -> int:
         route = exchange.matched.route
+        grant = exchange.grant
         body = {**exchange.body, "model": route.model} if route.model else exchange.body
+        asking = asks_for_usage(self._api.path, body) if grant is not None and grant.counts_tokens else None
+        body = asking or body
         headers = {"content-type": "application/json", **pass_on(scope)}
         gone = asyncio.ensure_future(disconnected(receive))
         opening = asyncio.ensure_future(exchange.matched.provider.open(Call(self._api.path, encode(body), headers)))
@@ -251,8 +265,13 @@ class Guarded:
         try:
             await asyncio.wait({gone, opening}, return_when=asyncio.FIRST_COMPLETED)
             if not opening.done():
+                if grant is not None:
+                    grant.sent()
                 return 499
             response = opening.result()
+            if grant is not None and response.status == 200:
+                grant.sent()
+                response = Metered(response, grant, hidden=asking is not None)
             gone.add_done_callback(lambda _: response.close())
             streamed = "text/event-stream" in dict(response.headers).get("content-type", "")
             if streamed and response.status == 200:
@@ -305,6 +324,8 @@ class Guarded:
                 exchange.record(one, "completion")
             if guard.leaked:
                 metrics.leaked_chars.labels(exchange.matched.route.name).inc(guard.leaked)
+            if exchange.grant is not None:
+                exchange.grant.seen(guard.characters)
         if gone.done():
             return 499
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -323,6 +344,9 @@ class Guarded:
             raise UpstreamError("The provider's answer is not JSON.", 502, "upstream_error") from problem
         if not isinstance(answer, dict):
             raise UpstreamError("The provider's answer is not a JSON object.", 502, "upstream_error")
+        if exchange.grant is not None:
+            exchange.grant.seen(sum(len(part.text) for said in self._said(answer) for part in said.parts))
+            exchange.grant.counted(usage_of(answer))
         began = time.perf_counter()
         if exchange.doubt is not None and (late := await exchange.doubt).action is Action.BLOCK:
             return await self._refuse(exchange, Blocked(late, ()), send)
@@ -410,6 +434,14 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         chunks.append(message.get("body", b""))
         if not message.get("more_body"):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_json(receive: Receive, limits: Limits) -> dict[str, Any]:
+    """The request body, within its limits. Raises BadBody, Refusal."""
+    raw = await read_body(receive, limits.body)
+    body = parse(raw)
+    shape.check(raw, body, limits)
+    return body
 
 
 async def disconnected(receive: Receive) -> None:

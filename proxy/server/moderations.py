@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from proxy.server.answers import Refusal, respond
-from proxy.server.guarded import parse, read_body
+from proxy.server.guarded import read_json
 from proxy.server.state import State
 from proxy.types import CATEGORIES, Segment
 from proxy.wire.openai import error
@@ -36,9 +36,12 @@ class Moderations:
         started = time.perf_counter()
         status = 200
         try:
-            body = parse(await read_body(receive, state.snapshot.config.limits.body_bytes))
+            key = state.caller(scope)
+            body = await read_json(receive, state.snapshot.config.limits)
             texts = inputs(body.get("input"))
-            policy = state.match(scope, body.get("model") or "omni-moderation-latest").policy
+            policy = state.match(scope, body.get("model") or "omni-moderation-latest", key, local=True).policy
+            if key is not None:
+                headers += await state.limiter.admit(key)
             guard, queue = state.snapshot.guard, state.queue
             if queue is None:
                 raise Refusal(503, "No model is loaded.", "guardrail_unavailable", kind="server_error")
@@ -59,7 +62,7 @@ class Moderations:
             await respond(send, 400, error(400, str(problem), "invalid_request_error", problem.param, "invalid_body"), headers)
         except Refusal as problem:
             status = problem.status
-            await respond(send, problem.status, problem.body, headers)
+            await respond(send, problem.status, problem.body, [*headers, *problem.headers])
         finally:
             state.finished(request_id, None, status, time.perf_counter() - started)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,15 @@ from proxy.load import load_guard
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
-from proxy.server.limits import Limiter
+from proxy.server.limits import Grant, Limiter
+from proxy.server.prices import Prices
 from proxy.types import Step
 from proxy.upstream import Provider
+from proxy.upstream.concealed import Concealed
 from proxy.upstream.demo import Demo
 from proxy.upstream.fallback import Fallbacks
 from proxy.upstream.openai import OpenAI
+from proxy.wire.parts import Json, Request
 from proxy.yamlfile import FileError
 
 if TYPE_CHECKING:
@@ -45,6 +48,12 @@ class Snapshot:
     config: Config
     guard: Guard
     providers: Mapping[str, Provider]
+    keys: Mapping[str, KeyEntry]  # by digest
+    prices: Prices
+
+    @classmethod
+    def of(cls, config: Config, guard: Guard, providers: Mapping[str, Provider]) -> Snapshot:
+        return cls(config, guard, providers, {key.sha256: key for key in config.keys}, Prices.of_config(config))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,6 @@ class Matched:
     route: Route
     policy: Policy
     provider: Provider
-    headers: Headers  # what the caller is told of its limits
 
 
 @dataclass(slots=True)
@@ -68,7 +76,8 @@ class State:
     def load(cls, config_path: Path | None, queue: ScoringQueue | None) -> State:
         """Raises FileError with every problem of the configuration and its policies."""
         config = load_config(config_path)
-        return cls(config_path, Snapshot(config, load_guard(config, queue), providers(config)), queue)
+        snapshot = Snapshot.of(config, load_guard(config, queue), providers(config))
+        return cls(config_path, snapshot, queue, limiter=Limiter.of_config(config))
 
     # -- reload: parse, validate, load, swap one reference
 
@@ -78,12 +87,13 @@ class State:
             config = load_config(self.config_path)
             guard = load_guard(config, self.queue, self.snapshot.guard)
             fresh = providers(config, self.snapshot)
+            snapshot = Snapshot.of(config, guard, fresh)
         except (FileError, OSError) as problem:
             self.reload_error = str(problem)
             metrics.reloads.labels("refused").inc()
             log.error("reload refused, the running policies stay", extra={"fields": {"problem": str(problem)}})
             return False
-        old, self.snapshot = self.snapshot, Snapshot(config, guard, fresh)
+        old, self.snapshot = self.snapshot, snapshot
         self._retired += [p for n, p in old.providers.items() if fresh.get(n) is not p]
         asked = guard.cascade.judges
         self._retired += [j for n, j in old.guard.cascade.judges.items() if asked.get(n) is not j]
@@ -95,6 +105,7 @@ class State:
     async def close(self) -> None:
         for one in (*self._retired, *self.snapshot.providers.values(), *self.snapshot.guard.cascade.judges.values()):
             await one.close()
+        await self.limiter.counters.close()
         if self.queue is not None:
             self.queue.close()
 
@@ -103,10 +114,10 @@ class State:
     def request_id(self, scope: Scope) -> str:
         return uuid.uuid4().hex
 
-    def match(self, scope: Scope, model: Any) -> Matched:
-        """Route by the base_url's name if it has one, else by the model. Raises Refusal."""
+    def match(self, scope: Scope, model: Any, key: KeyEntry | None, *, local: bool = False) -> Matched:
+        """Route by the base_url's name if it has one, else by the model; `local` when no provider is asked for it. Raises
+        Refusal."""
         snapshot = self.snapshot
-        key = self.caller(scope)
         named = scope.get("path_params", {}).get("route")
         if named is not None:
             route = next((r for r in snapshot.config.routes if r.name == named), None)
@@ -114,33 +125,41 @@ class State:
         else:
             wanted = model if isinstance(model, str) else ""
             route = next((r for r in snapshot.config.routes if fnmatchcase(wanted, r.match.model)), None)
-            missing = f"No route here serves the model '{wanted[:100]}'."
+            missing = f"The model `{wanted[:100]}` does not exist or you do not have access to it: no route here serves it."
         if route is None:
-            raise Refusal(404, missing, "model_not_found", "model")
+            raise Refusal(404, missing, "model_not_found")
         if key is not None and key.routes is not None and route.name not in key.routes:
             raise Refusal(403, f"Your key may not use the route '{route.name}'.", "route_not_allowed")
-        told = self.limiter.admit(key) if key is not None else []
+        if key is not None and not local and not may_ask(key, model):
+            raise Refusal(403, f"Your key does not have access to the model `{str(model)[:100]}`.", "model_not_found")
         provider = snapshot.providers[route.provider]
         if route.fallbacks:
             provider = Fallbacks([provider, *(snapshot.providers[name] for name in route.fallbacks)])
-        return Matched(route, snapshot.guard.policies[route.policy], provider, told)
+        return Matched(route, snapshot.guard.policies[route.policy], provider)
 
     def caller(self, scope: Scope) -> KeyEntry | None:
         """The key that the caller showed; None where no keys are configured. Raises Refusal 401."""
-        keys = self.snapshot.config.keys
+        keys = self.snapshot.keys
         if not keys:
             return None
         headers = dict(scope["headers"])
         shown = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip() or headers.get(b"x-api-key", b"").strip()
-        digest = hashlib.sha256(shown).hexdigest()
-        for key in keys:
-            if hmac.compare_digest(digest, key.sha256.lower()):
-                scope["weir.key"] = key.name
-                return key
-        raise Refusal(401, "Incorrect API key provided.", "invalid_api_key")
+        if not shown:
+            text = "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY` or as `x-api-key`."
+            raise Refusal(401, text, "invalid_api_key")
+        key = keys.get(hashlib.sha256(shown).hexdigest())
+        if key is None:
+            raise Refusal(401, "Incorrect API key provided.", "invalid_api_key")
+        if key.expires is not None and key.expires < datetime.now(UTC):
+            raise Refusal(401, f"Your API key expired on {key.expires:%Y-%m-%d}. Ask for a new one.", "invalid_api_key")
+        scope["weir.key"] = key.name
+        return key
 
-    def routes_of(self, scope: Scope) -> list[Route]:
-        key = self.caller(scope)
+    async def grant(self, key: KeyEntry, route: Route, path: str, body: Json, request: Request) -> Grant:
+        """What the key gives for this request. Raises Refusal."""
+        return await self.limiter.grant(key, path, body, request, self.snapshot.prices, route.model or body["model"])
+
+    def routes_of(self, scope: Scope, key: KeyEntry | None) -> list[Route]:
         named = scope.get("path_params", {}).get("route")
         return [
             r
@@ -195,6 +214,10 @@ def step_json(step: Step) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def may_ask(key: KeyEntry | None, model: Any) -> bool:
+    return key is None or key.models is None or any(fnmatchcase(str(model), pattern) for pattern in key.models)
+
+
 def providers(config: Config, before: Snapshot | None = None) -> dict[str, Provider]:
     """One client a provider; those whose settings did not change keep theirs, and its connections."""
     found: dict[str, Provider] = {}
@@ -202,7 +225,7 @@ def providers(config: Config, before: Snapshot | None = None) -> dict[str, Provi
         if before is not None and before.config.providers.get(name) == settings and name in before.providers:
             found[name] = before.providers[name]
         elif isinstance(settings, OpenAIProvider):
-            found[name] = OpenAI(settings)
+            found[name] = Concealed(OpenAI(settings), settings.api_key) if settings.api_key else OpenAI(settings)
         elif settings.type == "demo":
             found[name] = Demo()
     return found

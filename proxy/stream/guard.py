@@ -149,6 +149,11 @@ class StreamGuard:
         return [v for v in found if v.outcomes or v.not_inspected or v.steps]
 
     @property
+    def characters(self) -> int:
+        """Of all the text that upstream has sent."""
+        return sum(self._sizes.values())
+
+    @property
     def leaked(self) -> int:
         """Characters of blocked text that had left, in follow mode or before a judge that comes after."""
         return sum(c.leaked for c in self._closed)

@@ -34,7 +34,7 @@ keys:
   - {{name: team-a, sha256: "{a}", routes: [one]}}
   - {{name: team-b, sha256: "{b}"}}
   - {{name: team-c, sha256: "{c}", requests_per_minute: 2}}
-limits: {{body_bytes: 12MB}}
+limits: {{body: 12MB}}
 """
 
 
