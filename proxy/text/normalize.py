@@ -68,7 +68,7 @@ _INVISIBLE = re.compile(  # NFKC leaves these as they are
     f"\U000e0001-\U000e01ef]|{_MARK}{{2}}"
 )
 _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:([ .\-_*])[^\W_])(?:\1[^\W_]){2,}(?![^\W_])")
-_PERCENT = re.compile(r"(?:[\w.+-]*%[0-9A-Fa-f]{2}){2,}[\w.+-]*")
+_PERCENT = re.compile(r"(?<![\w.+-])(?:[\w.+-]*%[0-9A-Fa-f]{2}){2,}[\w.+-]*")
 _ENTITY = re.compile(SIGNS["entity"])  # letters and signs of ASCII: nobody needs them in ordinary HTML
 _LEET_WORD = re.compile(r"\b[A-Za-z0-9$]*[A-Za-z][013457$]+[A-Za-z][A-Za-z0-9$]*")
 _LEET = str.maketrans("013457$", "oieasts")
