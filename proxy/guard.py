@@ -15,14 +15,16 @@ from typing import NamedTuple
 
 from proxy.detect.scanner import Scanner, Selection
 from proxy.judge.cascade import Cascade, Seen
+from proxy.model.classifier import Found
 from proxy.model.queue import QueueFull, ScoringQueue
 from proxy.policy.decide import decide
-from proxy.policy.load import Policy
+from proxy.policy.load import Policy, Rule
 from proxy.stream.cut import STRIDE
 from proxy.text.normalize import classifier_texts
 from proxy.types import Action, Direction, Failure, Finding, Outcome, Scan, Scores, Segment, Verdict
 
 CONTEXT = 120  # characters of the conversation before a text that the classifier reads with it
+SHORT = 3  # words that a text needs to have a topic
 REACH = 2000  # and that a judge reads with it
 
 
@@ -50,6 +52,7 @@ class _Plan(NamedTuple):
 
     selection: Selection
     reads: bool  # the classifier is asked
+    learned: tuple[Rule, ...]  # that go by its embeddings
     sifts: bool  # the screen may answer for it
     judged: bool  # a judge may be asked
     stride: int  # how much of an answer a judge reads at a time; 0: no rule waits for one on every piece
@@ -73,12 +76,13 @@ class Guard:
         return plan
 
     def _planned(self, policy: Policy, direction: Direction) -> _Plan:
-        judged = policy.judged(direction)
+        judged, learned = policy.judged(direction), policy.learned(direction)
         waits = any(r.kind == "judge" and not r.after for r in judged)
         return _Plan(
             self.scanner.select(policy.pattern_ids(direction)),
-            bool(policy.categories(direction)),
-            self._may_sift(policy, direction),
+            bool(learned or policy.categories(direction)),
+            learned,
+            not learned and self._may_sift(policy, direction),
             bool(judged),
             STRIDE if waits else 0,
             REACH if judged else 0,
@@ -121,22 +125,25 @@ class Guard:
         failures: tuple[Failure, ...] = ()
         started = time.perf_counter()
         if plan.reads:
-            scores, failures = await self.scores(segment, plan.sifts)
+            scores, failures = await self.scores(segment, plan.sifts, plan.learned)
         verdict = decide(policy, segment, findings, scores, failures)
         if not plan.judged:
             return verdict
         seen = Seen(findings, scores, failures, time.perf_counter() - started)
         return await self.cascade.judge(policy, segment, seen, verdict, defer)
 
-    async def scores(self, segment: Segment, sift: bool = False) -> tuple[Scores | None, tuple[Failure, ...]]:
-        """A category that is missing from the scores is surely below its threshold: the screen excluded it."""
+    async def scores(
+        self, segment: Segment, sift: bool = False, learned: tuple[Rule, ...] = ()
+    ) -> tuple[Scores | None, tuple[Failure, ...]]:
+        """A category that is missing from the scores is surely below its threshold: the screen excluded it. One reading
+        serves the categories and all that is `learned` from examples."""
         if self.queue is None:
             return None, (Failure("safeguard", "no model is loaded"),)
         text = segment.lead + segment.text
         items = [(text, segment.context), *((extra, segment.context) for extra in classifier_texts(text))]
         try:
             async with asyncio.timeout(self.timeout):
-                found = await self.queue.score_many(items, sift)
+                found = await self.queue.score_many(items, sift, bool(learned))
         except TimeoutError:
             return None, (Failure("safeguard", "timed out"),)
         except QueueFull:
@@ -144,7 +151,22 @@ class Guard:
         except Exception as error:  # the queue must answer for whatever the runtime throws; it becomes a value here
             return None, (Failure("safeguard", type(error).__name__),)
         read = [scores for scores in found if scores]
-        return {category: max(scores[category] for scores in read) for category in read[0]} if read else {}, ()
+        scores = {category: max(scores[category] for scores in read) for category in read[0]} if read else {}
+        for rule in learned:
+            if (score := _likeness(rule, segment, read)) is not None:
+                scores[rule.scored] = score
+        return scores, ()
+
+
+def _likeness(rule: Rule, segment: Segment, read: Sequence[Found]) -> float | None:
+    """How much the most suspicious part of the text is like the rule's examples. In the inverted sense, how little the text
+    itself is like them; a word or two have no topic."""
+    if rule.head is None or not read or read[0].embeddings is None:
+        return None
+    if rule.inverted:
+        own = float(rule.head.scores(read[0].embeddings).mean())
+        return 1 - own if len(segment.text.split(None, SHORT)) >= SHORT else 0.0
+    return max(float(rule.head.scores(one.embeddings).max()) for one in read if one.embeddings is not None)
 
 
 def strictest(verdicts: Sequence[Verdict]) -> Action:

@@ -10,6 +10,7 @@ from proxy.detect.scanner import Scanner
 from proxy.guard import Guard
 from proxy.judge.cascade import Cascade
 from proxy.judge.client import Judge
+from proxy.model.learner import Learner
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Detectors, Policy, load_policy
 from proxy.types import Pattern
@@ -25,14 +26,14 @@ def load_judges(config: Config, before: Mapping[str, Judge] | None = None) -> di
     return {name: kept.get(name) or Judge(name, settings) for name, settings in config.judges.items()}
 
 
-def detectors(judges: Mapping[str, Judge] | None) -> Detectors:
-    return Detectors({name: judge.needs_text for name, judge in judges.items()} if judges is not None else None)
+def detectors(judges: Mapping[str, Judge] | None, learner: Learner | None) -> Detectors:
+    return Detectors({n: judge.needs_text for n, judge in judges.items()} if judges is not None else None, learner)
 
 
 def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None = None) -> Guard:
     """Raises FileError. `before` is the guard that this one replaces: what did not change is taken over."""
     judges = load_judges(config, before.cascade.judges if before is not None else None)
-    asked = detectors(judges)
+    asked = detectors(judges, queue.learner if queue is not None else None)
     calibration = queue.classifier.artefact if queue is not None else None
     policies: dict[str, Policy] = {}
     for route in config.routes:

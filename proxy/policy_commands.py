@@ -14,7 +14,8 @@ from proxy.config import Config, load_config
 from proxy.detect.entities import ENTITIES
 from proxy.guard import Guard
 from proxy.load import detectors, load_judges
-from proxy.model.artefact import Artefact
+from proxy.model.classifier import Classifier
+from proxy.model.learner import Learner
 from proxy.model.queue import ScoringQueue
 from proxy.policy.cases import CaseResult, run_examples
 from proxy.policy.data import Row, read_rows
@@ -42,9 +43,11 @@ def policy() -> None:
 def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
     """Check files: errors and warnings, each with file and line."""
     config = load_config(config_path)
-    artefact = Artefact.load(config.model_folder)
+    settings = config.safeguard
+    classifier = Classifier.load(config.model_folder, settings.threads)
+    artefact, learner = classifier.artefact, Learner(classifier)
     # Without a config nobody knows which judges there will be.
-    asked = detectors(load_judges(config) if config_path is not None else None)
+    asked = detectors(load_judges(config) if config_path is not None else None, learner)
     failed = False
     for file in files:
         problems = lint(file, artefact, asked)

@@ -22,7 +22,7 @@ from proxy.model.artefact import Artefact
 from proxy.model.classifier import Classifier
 from proxy.model.screen import Screen
 from proxy.types import CATEGORIES
-from training import screen, wide
+from training import background, screen, wide
 from training.data import LANGUAGES, UNKNOWN, is_held, is_untouched, labels_of, read
 
 ENOUGH = 20  # positives without which a category's mixture is the others' mean
@@ -43,10 +43,12 @@ def export(trained: Path, work: Path, out: Path) -> None:
 
 
 def manifest(out: Path, name: str, calibration: dict[str, Any], note: str, screened: dict[str, Any] | None = None) -> None:
-    files = ("model.onnx", "tokenizer.json", *(["screen.onnx"] if screened else []))
+    more = [file for file in ("screen.onnx" if screened else "", background.FILE) if file and (out / file).exists()]
+    files = ("model.onnx", "tokenizer.json", *more)
     digests = {f: hashlib.sha256((out / f).read_bytes()).hexdigest() for f in files}
     body = {
         "format": 1, "name": name, "labels": list(CATEGORIES), "max_tokens": WINDOW, "precision": "int8", "embedding": True,
+        **({"background": background.FILE} if background.FILE in more else {}),
         "sha256": digests, "note": note, "calibration": calibration, **({"screen": screened} if screened else {}),
     }  # fmt: skip
     (out / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
@@ -123,7 +125,9 @@ def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str)
     check(put, out, other, ids(held[:64]), held[:64])
     put(mix, uncalibrated())
     found = calibrate(out, held, calm)
+    (out / background.FILE).unlink(missing_ok=True)  # the last model's
     manifest(out, name, found, note)
+    background.write(data, out)
     manifest(out, name, found, note, screened(data, work, out, held, calm))
 
 

@@ -39,9 +39,9 @@ class Cascade:
         answer is pending."""
         rules = policy.judged(segment.direction)
         looked = [
-            Step("classifier", rule.id, score, seen.seconds)
+            Step("classifier" if rule.category else "examples", rule.id, score, seen.seconds)
             for rule in rules
-            if rule.category and seen.scores is not None and (score := seen.scores.get(rule.category)) is not None
+            if rule.scored and seen.scores is not None and (score := seen.scores.get(rule.scored)) is not None
         ]
         self._sample(policy, segment, seen, rules)
         if verdict.action is Action.BLOCK:
@@ -73,7 +73,7 @@ class Cascade:
 
     def _sample(self, policy: Policy, segment: Segment, seen: Seen, rules: Iterable[Rule]) -> None:
         for rule in rules:
-            score = seen.scores.get(rule.category) if rule.sample and seen.scores is not None else None
+            score = seen.scores.get(rule.scored) if rule.sample and seen.scores is not None else None
             if score is None or not rule.concerns(segment.direction, segment.role) or asks(rule, segment, seen.scores):
                 continue
             if _chance(rule, segment) < rule.sample:

@@ -46,6 +46,8 @@ class Artefact:
     head: tuple[Kind, tuple[tuple[int, ...], ...]] | None  # None: the network's outputs are our labels
     tokens: tuple[int, int, int] | None  # first, last and padding; None: BERT's, by their names
     takes_context: bool
+    embeds: bool  # a second output, `embedding`: (batch, width), of unit length
+    background: str | None  # a file of ordinary texts' embeddings
     manifest: dict[str, Any]
 
     @classmethod
@@ -83,7 +85,7 @@ class Artefact:
                 manifest["sha256"]["model.onnx"], scale, shift, table, screen,
                 (head["kind"], tuple(tuple(map(int, own)) for own in head["columns"])) if head else None,
                 (int(tokens["first"]), int(tokens["last"]), int(tokens["pad"])) if tokens else None,
-                bool(manifest.get("context", True)), manifest,
+                bool(manifest.get("context", True)), bool(manifest.get("embedding", False)), manifest.get("background"), manifest,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(

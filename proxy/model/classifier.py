@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from proxy.model.artefact import Artefact, ModelError
@@ -19,6 +20,12 @@ BATCH = 8  # windows a run: on a CPU a larger batch is no cheaper a text
 PADDING = 1.25  # times the tokens that are there: more is not worth a batch, for padding costs in full
 
 _Window = tuple[int, list[int], list[int]]  # number of the text, token ids, token types
+
+
+class Found(dict[str, float]):
+    """category -> probability. `embeddings`: one row a window of the text, where they were asked for."""
+
+    embeddings: NDArray[np.float16] | None = None
 
 
 class Classifier:
@@ -45,6 +52,7 @@ class Classifier:
         if self._session.get_providers()[0] != provider:
             raise ModelError(f"asked for {provider}, onnxruntime gave {self._session.get_providers()[0]}; see `weir doctor`")
         self._inputs = {i.name for i in self._session.get_inputs()}
+        self._output = self._session.get_outputs()[0].name
         self._tokenizer = Tokenizer.from_file(str(artefact.folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -60,8 +68,9 @@ class Classifier:
     def load(cls, folder: Path, threads: int = 1, screened: bool = False) -> Classifier:
         return cls(Artefact.load(folder), threads, screened=screened)
 
-    def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = ()) -> list[dict[str, float]]:
+    def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[Found]:
         """For each (text, context): the probability of each category. A long text is the maximum over its windows.
+        With `embed`, their embeddings too, from the same run.
 
         Where `sift` says so, only the windows that the screen suspects are read; a text without any has no score at all,
         for every category: it is surely below its threshold.
@@ -75,15 +84,22 @@ class Classifier:
             windows += ((number, ids, types) for ids, types in some)
         logits = np.full((len(items), len(self.artefact.labels)), -np.inf, dtype=np.float32)
         windows.sort(key=lambda w: len(w[1]))
+        vectors: dict[int, list[NDArray[np.float32]]] = {}
         for batch in _batches(windows):
-            for (number, _, _), row in zip(batch, self.logits([(ids, types) for _, ids, types in batch]), strict=True):
+            rows, embedded = self._run([(ids, types) for _, ids, types in batch], embed)
+            for at, ((number, _, _), row) in enumerate(zip(batch, rows, strict=True)):
                 np.maximum(logits[number], row, out=logits[number])
+                if embedded is not None:
+                    vectors.setdefault(number, []).append(embedded[at])
         probabilities = 1 / (1 + np.exp(-(logits * self._scale + self._shift)))
         read = {number for number, _, _ in windows}
-        return [
-            dict(zip(self.artefact.labels, map(float, row), strict=True)) if number in read else {}
-            for number, row in enumerate(probabilities)
-        ]
+        found = []
+        for number, row in enumerate(probabilities):
+            one = Found(zip(self.artefact.labels, map(float, row), strict=True)) if number in read else Found()
+            if number in vectors:
+                one.embeddings = np.stack(vectors[number]).astype(np.float16)
+            found.append(one)
+        return found
 
     def windows(self, text: str, context: str) -> list[tuple[list[int], list[int]]]:
         """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
@@ -104,6 +120,9 @@ class Classifier:
 
     def logits(self, batch: Sequence[tuple[list[int], list[int]]]) -> Any:
         """(windows, categories) log-odds, uncalibrated, of (token ids, token types)."""
+        return self._run(batch, False)[0]
+
+    def _run(self, batch: Sequence[tuple[list[int], list[int]]], embed: bool) -> tuple[Any, Any]:
         width = max(len(ids) for ids, _ in batch)
         ids = np.full((len(batch), width), self._pad, dtype=np.int64)
         mask = np.zeros_like(ids)
@@ -113,8 +132,9 @@ class Classifier:
             mask[row, : len(tokens)] = 1
             types[row, : len(tokens)] = kinds
         feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        raw = self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
-        return raw if self.artefact.head is None else categories(raw, *self.artefact.head)
+        wanted = [self._output, "embedding"] if embed else [self._output]
+        raw, *more = self._session.run(wanted, {k: v for k, v in feed.items() if k in self._inputs})
+        return raw if self.artefact.head is None else categories(raw, *self.artefact.head), more[0] if more else None
 
 
 def _batches(windows: list[_Window]) -> Iterator[list[_Window]]:

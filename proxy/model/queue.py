@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from proxy.model.classifier import BATCH, Classifier
+from proxy.model.classifier import BATCH, Classifier, Found
+from proxy.model.learner import Learner
 
 Item = tuple[str, str]  # (text, context)
-Found = dict[str, float]
 
 
 class QueueFull(Exception):
@@ -24,6 +24,7 @@ class QueueFull(Exception):
 class _Job:
     item: Item = field(repr=False)
     sift: bool
+    embed: bool
     key: bytes
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Found]
@@ -34,6 +35,7 @@ class ScoringQueue:
 
     def __init__(self, classifier: Classifier, workers: int = 1, depth: int = 2048, remember: int = 20_000) -> None:
         self.classifier = classifier
+        self.learner = Learner(classifier)
         self.cache_hits = self.cache_misses = self.screened = 0
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._limit, self._remember = depth, remember
@@ -47,19 +49,20 @@ class ScoringQueue:
     def depth(self) -> int:
         return self._jobs.qsize()
 
-    async def score_many(self, items: Sequence[Item], sift: bool = False) -> list[Found]:
+    async def score_many(self, items: Sequence[Item], sift: bool = False, embed: bool = False) -> list[Found]:
         """Raises QueueFull."""
         return (
-            list(await asyncio.gather(*(self.score(*item, sift) for item in items)))
+            list(await asyncio.gather(*(self.score(*item, sift, embed) for item in items)))
             if len(items) != 1
-            else [await self.score(*items[0], sift)]
+            else [await self.score(*items[0], sift, embed)]
         )
 
-    async def score(self, text: str, context: str = "", sift: bool = False) -> Found:
-        """With `sift`, a text that the screen says is surely fine has no scores."""
+    async def score(self, text: str, context: str = "", sift: bool = False, embed: bool = False) -> Found:
+        """With `sift`, a text that the screen says is surely fine has no scores. With `embed` it has its embeddings too."""
         digest = self._digest(text, context)
-        key = digest + b"sifted" if sift else digest
-        for one in dict.fromkeys((key, digest)):  # a full reading serves both
+        whole = digest + b"embedded"
+        key = whole if embed else digest + b"sifted" if sift else digest
+        for one in (whole,) if embed else dict.fromkeys((key, digest, whole)):  # a fuller reading serves all
             known = self._known.get(one)
             if known is not None:
                 self._known.move_to_end(one)
@@ -73,7 +76,7 @@ class ScoringQueue:
             self.cache_misses += 1
             running = loop.create_future()
             self._running[key] = running
-            self._jobs.put(_Job((text, context), sift, key, loop, running))
+            self._jobs.put(_Job((text, context), sift and not embed, embed, key, loop, running))
         return await asyncio.shield(running)  # a caller that goes away must not take the others' answer along
 
     def _digest(self, text: str, context: str) -> bytes:
@@ -100,7 +103,9 @@ class ScoringQueue:
                     break
                 batch.append(more)
             try:
-                found: list[Found] | Exception = self.classifier.score([j.item for j in batch], [j.sift for j in batch])
+                found: list[Found] | Exception = self.classifier.score(
+                    [j.item for j in batch], [j.sift for j in batch], any(j.embed for j in batch)
+                )
             except Exception as error:  # whatever the runtime throws belongs to the callers, not to this thread
                 found = error
             for index, one in enumerate(batch):

@@ -39,8 +39,8 @@ def decide(
         if not rule.concerns(segment.direction, segment.role):
             continue
         if rule.kind != "patterns":
-            outcome = _by_score(rule, segment, scores) if rule.kind == "category" else None
-            missing = list(failures) if outcome is None and rule.kind == "category" else []
+            outcome = _by_score(rule, segment, scores) if rule.scored else None
+            missing = list(failures) if outcome is None and rule.scored else []
             if rule.judge and outcome is None:
                 answer = answers.get(rule.id)
                 if isinstance(answer, Failure):
@@ -71,13 +71,14 @@ def decide(
 
 
 def _by_score(rule: Rule, segment: Segment, scores: Mapping[str, float] | None) -> Outcome | None:
-    score = scores.get(rule.category) if scores is not None else None
+    score = scores.get(rule.scored) if scores is not None else None
     threshold = rule.threshold(segment.role)
     if score is None or score < threshold:
         return None
     # The classifier judges a text as a whole; it has no span of its own.
     spans = (Span(0, len(segment.text)),) if rule.action is Action.REDACT else ()
-    return Outcome(rule.id, rule.action, rule.enforced, rule.category, score, threshold, spans, "classifier")
+    by = "classifier" if rule.category else "examples"
+    return Outcome(rule.id, rule.action, rule.enforced, rule.category or rule.id, score, threshold, spans, by)
 
 
 def _by_judge(rule: Rule, segment: Segment, scores: Mapping[str, float] | None, answer: Opinion) -> Outcome | None:
@@ -85,8 +86,8 @@ def _by_judge(rule: Rule, segment: Segment, scores: Mapping[str, float] | None, 
         return None
     spans = (Span(0, len(segment.text)),) if rule.action is Action.REDACT else ()
     label, score = rule.id, answer.score
-    if rule.kind == "category" and scores is not None:
-        label, score = rule.category, scores.get(rule.category, 0.0)
+    if rule.scored and scores is not None:
+        label, score = rule.category or rule.id, scores.get(rule.scored, 0.0)
     return Outcome(
         rule.id, rule.action, rule.enforced, label, score, rule.above, spans, "judge", answer.codes, answer.rationale
     )
@@ -98,7 +99,7 @@ def asks(rule: Rule, segment: Segment, scores: Mapping[str, float] | None) -> bo
         return False
     if rule.kind == "judge":
         return segment.stretch != ""
-    score = scores.get(rule.category) if scores is not None else None
+    score = scores.get(rule.scored) if scores is not None else None
     return score is not None and rule.above is not None and rule.above <= score < rule.threshold(segment.role)
 
 

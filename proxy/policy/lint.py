@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from proxy import yamlfile
 from proxy.policy.load import ANY, Calibration, Detectors, Example, Policy, Rule, load_policy
-from proxy.policy.schema import PolicyFile, RuleFile
+from proxy.policy.schema import Detect, PolicyFile, RuleFile
 from proxy.types import Action
 from proxy.yamlfile import FileError, Loc, Problem
 
@@ -22,6 +23,8 @@ _SECTIONS = {
     "safe": "safe|allow|autoris",
     "examples": "example|exemple",
 }
+_FEW = 8  # examples
+_LISTED = 5
 _JUDGED_BEST = (400, 600)  # tokens
 
 Warned = tuple[Loc, str]
@@ -50,6 +53,7 @@ def _warnings(policy: Policy, file: PolicyFile, path: Path, detectors: Detectors
         at: Loc = ("rules", index)
         yield from _loose(written, at)
         yield from _never_applies(rule, at)
+        yield from _by_examples(rule, written.detect, (*at, "detect"))
         if written.text is not None and rule.judge and (detectors.judges is None or detectors.judges.get(rule.judge)):
             yield from _in_words(written.text, at)
         for other in policy.rules:
@@ -72,6 +76,49 @@ def _loose(rule: RuleFile, at: Loc) -> Iterator[Warned]:
     for index, word in enumerate(detect.keywords or ()):
         if len(word.strip()) < _SHORT_KEYWORD:
             yield (*at, "detect", "keywords", index), "a keyword this short is found by accident"
+
+
+def _by_examples(rule: Rule, detect: Detect, at: Loc) -> Iterator[Warned]:
+    """What a rule that is learnt from examples would stumble over. The texts stay out of it: their places say which."""
+    given = detect.examples or detect.unless
+    if given is None:
+        return
+    at = (*at, "examples" if detect.examples else "unless")
+    sides = {"violates": given.violates, "allows": given.allows}
+    seen: dict[str, tuple[str, int]] = {}
+    for side, texts in sides.items():
+        for index, text in enumerate(texts):
+            key = " ".join(text.lower().split())
+            if key in seen:
+                first, place = seen[key]
+                what = "stands there twice" if first == side else f"contradicts itself: {first}[{place}] is the same text"
+                yield (*at, side, index), f"{side}[{index}] {what}"
+            seen.setdefault(key, (side, index))
+    learnt, other = ("violates", "allows") if detect.examples else ("allows", "violates")
+    if len(sides[learnt]) < _FEW:
+        yield (*at, learnt), f"{len(sides[learnt])} examples are few; from {_FEW} on a rule begins to hold, 30 are good"
+    if detect.examples is not None and not sides[other]:
+        yield at, 'no "allows": texts that look alike and are fine teach the most'
+    if rule.head is None:
+        return
+    line = rule.threshold("user")
+    likeness = [1 / (1 + math.exp(-max(-30.0, min(30.0, value)))) for value in rule.head.own]
+    hits = [(1 - p if rule.inverted else p) >= line for p in likeness]
+    known = [(side, i) for side in (learnt, other) for i in range(len(sides[side]))]
+    wrong = [(side, i) for (side, i), hit in zip(known, hits, strict=True) if hit is not (side == "violates")]
+    if len(wrong) * 3 > len(known):
+        yield at, f"not separable: {len(wrong)} of {len(known)} examples fall on the wrong side when the others are learnt from"
+    else:
+        for side, index in wrong[:_LISTED]:
+            yield (
+                (*at, side, index),
+                f"{side}[{index}] falls on the wrong side when only the others are learnt from: add some like it",
+            )
+    if detect.fpr is not None and detect.examples is not None and detect.fpr * len(rule.head.calm) < 1:
+        yield (
+            (*at[:-1], "fpr"),
+            f"a rate of {detect.fpr} is reckoned, not counted: the background has {len(rule.head.calm)} texts",
+        )
 
 
 def _in_words(text: str, at: Loc) -> Iterator[Warned]:
@@ -112,8 +159,8 @@ def _covers(strong: Rule, weak: Rule) -> bool:
         return False
     if strong.kind == "patterns":
         return strong.sources >= weak.sources
-    if strong.judge or weak.judge:
-        return False  # words are not compared
+    if strong.judge or weak.judge or strong.kind == "examples":
+        return False  # words and examples are not compared
     if strong.category != weak.category or (strong.action is not weak.action and weak.action is Action.REDACT):
         return False
     return all(strong.thresholds[role] <= threshold for role, threshold in weak.thresholds.items())

@@ -16,6 +16,8 @@ from proxy import yamlfile
 from proxy.detect.entities import ENTITIES
 from proxy.detect.keywords import keyword_pattern
 from proxy.detect.secrets import SECRETS
+from proxy.model.fewshot import Head
+from proxy.model.learner import Learner
 from proxy.policy.schema import DEFAULT_FPR, Detect, OnError, PolicyFile, RuleFile
 from proxy.types import Action, Direction, Pattern
 from proxy.yamlfile import FileError, Loc, Positions, Problem, unknown
@@ -44,9 +46,10 @@ class Calibration(Protocol):
 @dataclass(frozen=True, slots=True)
 class Detectors:
     """What rules can ask beside the classifier. `judges`: name -> whether the rule's text is its policy; None where nobody
-    knows which judges there will be."""
+    knows which judges there will be. `learner`: of examples; without one nothing is learnt, and such rules fail."""
 
     judges: Mapping[str, bool] | None = None
+    learner: Learner | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Rule:
     """
 
     id: str
-    kind: Literal["category", "patterns", "judge"]
+    kind: Literal["category", "examples", "patterns", "judge"]
     action: Action
     on: frozenset[Direction] = frozenset(("prompt", "completion"))
     roles: frozenset[str] | None = None  # None: every role
@@ -67,6 +70,8 @@ class Rule:
     on_error: OnError | None = None  # None: as the policy says
     label: str = ""
     category: str = ""
+    head: Head | None = field(default=None, repr=False)  # of examples
+    inverted: bool = False  # it finds what is not like the examples
     thresholds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  # role -> score
     patterns: tuple[Pattern, ...] = ()
     sources: frozenset[str] = frozenset()  # the ids of the patterns
@@ -84,6 +89,11 @@ class Rule:
     def threshold(self, role: str) -> float:
         """The score that decides for a role; for a role that nobody knows, the one for what users write."""
         return self.thresholds.get(role, self.thresholds["user"])
+
+    @property
+    def scored(self) -> str:
+        """What the score that it waits for is called; empty if it waits for none."""
+        return self.category or (f"examples:{self.id}" if self.kind == "examples" else "")
 
     @property
     def lowest(self) -> float:
@@ -143,6 +153,10 @@ class Policy:
 
     def pattern_ids(self, direction: Direction) -> frozenset[str]:
         return frozenset(i for rule in self.rules if direction in rule.on for i in rule.sources)
+
+    def learned(self, direction: Direction) -> tuple[Rule, ...]:
+        """The rules that go by examples."""
+        return tuple(rule for rule in self.rules if rule.kind == "examples" and direction in rule.on)
 
     def judged(self, direction: Direction) -> tuple[Rule, ...]:
         """The rules that may ask a judge."""
@@ -236,9 +250,10 @@ class _Compiler:
         label = re.sub(r"[^A-Z0-9]+", "_", rule.id.upper()).strip("_")
         patterns = tuple({p.id: p for p in self._patterns(rule, label, (*at, "detect"))}.values())
         self._check_judge(rule, at)
+        head = self._learned(detect, (*at, "detect"))
         return Rule(
             id=rule.id,
-            kind="category" if detect.category else "judge" if detect.judge else "patterns",
+            kind=_kind(detect),
             action=Action[rule.action.upper()],
             on=frozenset(rule.on),
             roles=_roles(rule.roles),
@@ -246,7 +261,9 @@ class _Compiler:
             on_error=rule.on_error,
             label=label,
             category=detect.category or "",
-            thresholds=self._thresholds(detect),
+            head=head,
+            inverted=detect.unless is not None,
+            thresholds=self._thresholds(detect, head),
             patterns=patterns,
             sources=frozenset(p.id for p in patterns),
             restore=rule.restore,
@@ -270,17 +287,33 @@ class _Compiler:
         elif rule.text is None and (known is None or known[name]):
             self._wrong(at, f'rule "{rule.id}" asks a judge and has no "text": the policy in words that the judge goes by')
 
-    def _thresholds(self, detect: Detect) -> Mapping[str, float]:
-        if detect.category is None:
+    def _learned(self, detect: Detect, at: Loc) -> Head | None:
+        learner, given = self._detectors.learner, detect.examples or detect.unless
+        if learner is None or given is None:
+            return None
+        if learner.problem:
+            self._wrong((*at, "examples" if detect.examples else "unless"), learner.problem)
+            return None
+        if detect.unless is not None:
+            return learner.learn(given.allows, given.violates)
+        return learner.learn(given.violates, given.allows)
+
+    def _thresholds(self, detect: Detect, head: Head | None) -> Mapping[str, float]:
+        if not detect.scored:
             return MappingProxyType({})
         if detect.above is not None and detect.fpr is None and detect.threshold is None:
             # Without an upper edge the judge decides whatever reaches the lower one.
             return MappingProxyType(dict.fromkeys(VOICES, detect.below if detect.below is not None else _NEVER))
         if detect.threshold is not None:
             return MappingProxyType(dict.fromkeys(VOICES, detect.threshold))
+        fpr = detect.fpr or DEFAULT_FPR
+        if detect.category is None:
+            if head is None:
+                return MappingProxyType(dict.fromkeys(VOICES, _NEVER))
+            least = head.threshold(fpr) if detect.unless is None else 1 - head.threshold_of_topic(fpr)
+            return MappingProxyType(dict.fromkeys(VOICES, least))
         if self._calibration is None:
             return MappingProxyType(dict.fromkeys(VOICES, 1.0))
-        fpr = detect.fpr or DEFAULT_FPR
         by_voice = {voice: self._calibration.threshold(detect.category, fpr, voice) for voice in set(VOICES.values())}
         return MappingProxyType({role: by_voice[voice] for role, voice in VOICES.items()})
 
@@ -312,6 +345,12 @@ class _Compiler:
             action = Action[one.expect.action.upper()]
             direction: Direction = "prompt" if one.prompt is not None else "completion"
             yield Example(one.prompt or one.completion or "", direction, action, one.expect.rule, self._positions.line(at))
+
+
+def _kind(detect: Detect) -> Literal["category", "examples", "patterns", "judge"]:
+    if detect.category:
+        return "category"
+    return "examples" if detect.scored else "judge" if detect.judge else "patterns"
 
 
 def _roles(roles: Iterable[str] | None) -> frozenset[str] | None:

@@ -49,8 +49,22 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class ExamplesFile(_Part):
+    """A category of the team's own, by texts that belong to it and texts that look alike and do not."""
+
+    violates: list[Text] = Field(min_length=3, max_length=300)
+    allows: list[Text] = Field(default=[], max_length=300)
+
+
+class TopicFile(_Part):
+    """The inverted sense: whatever is not like the allowed texts is found."""
+
+    allows: list[Text] = Field(min_length=3, max_length=300)
+    violates: list[Text] = Field(default=[], max_length=300)
+
+
 class Detect(_Part):
-    """What a rule looks for: exactly one of the kinds. `fpr` or `threshold` go with `category`."""
+    """What a rule looks for: exactly one of the kinds. `fpr` or `threshold` go with what has a score."""
 
     category: Category | None = None
     fpr: float | None = Field(default=None, gt=0, le=0.5)
@@ -59,18 +73,14 @@ class Detect(_Part):
     secrets: bool | None = None
     keywords: list[Text] | None = Field(default=None, min_length=1)
     pattern: Text | None = None
-    examples: Any = None
+    examples: ExamplesFile | None = None
+    unless: TopicFile | None = None
     judge: Id | None = None
     codes: list[Text] | None = Field(default=None, min_length=1)
     above: float | None = Field(default=None, gt=0, lt=1)
     below: float | None = Field(default=None, gt=0, le=1)
     confirm: Id | None = None
     sample: Share | None = None
-
-    @field_validator("examples", mode="before")
-    @classmethod
-    def _later(cls, value: Any, info: Any) -> Any:
-        raise ValueError(f'"{info.field_name}" is {NOT_YET}')
 
     @field_validator("secrets")
     @classmethod
@@ -81,23 +91,27 @@ class Detect(_Part):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Detect:
-        kinds = ("category", "judge", "entities", "secrets", "keywords", "pattern")
+        kinds = ("category", "examples", "unless", "judge", "entities", "secrets", "keywords", "pattern")
         given = [kind for kind in kinds if getattr(self, kind) is not None]
         if len(given) != 1:
             said = "it has " + " and ".join(given) if given else "it has none"
             raise ValueError(f'"detect" needs exactly one of {", ".join(kinds)}; {said}')
-        if self.category is None and (self.fpr is not None or self.threshold is not None):
-            raise ValueError(f'"fpr" and "threshold" go with a category; {given[0]} has no score')
+        if not self.scored and (self.fpr is not None or self.threshold is not None):
+            raise ValueError(f'"fpr" and "threshold" go with a category or with examples; {given[0]} has no score')
         if self.fpr is not None and self.threshold is not None:
             raise ValueError('"fpr" and "threshold" say the same thing twice; keep one')
         self._check_band()
         return self
 
+    @property
+    def scored(self) -> bool:
+        return self.category is not None or self.examples is not None or self.unless is not None
+
     def _check_band(self) -> None:
         if (self.above is None) != (self.confirm is None):
             raise ValueError('"above" and "confirm" go together: from which score on which judge is asked')
-        if self.above is not None and self.category is None:
-            raise ValueError('"above" and "confirm" go with a category')
+        if self.above is not None and not self.scored:
+            raise ValueError('"above" and "confirm" go with a category or with examples')
         if self.below is not None and (self.above is None or self.fpr is not None or self.threshold is not None):
             raise ValueError('"below" ends the band that "above" begins; "threshold" or "fpr" would say the same thing')
         high = self.below if self.below is not None else self.threshold
@@ -124,8 +138,17 @@ class RuleFile(_Part):
 
     @model_validator(mode="after")
     def _restorable(self) -> RuleFile:
-        if self.restore and (self.action != "redact" or self.detect.category or self.detect.judge or "prompt" not in self.on):
+        whole = self.detect.scored or self.detect.judge is not None
+        if self.restore and (self.action != "redact" or whole or "prompt" not in self.on):
             raise ValueError('"restore" goes with a rule that redacts entities, secrets, keywords or a pattern in prompts')
+        return self
+
+    @model_validator(mode="after")
+    def _on_topic(self) -> RuleFile:
+        if self.detect.unless is not None and "completion" in self.on:
+            raise ValueError(
+                '"unless" is for prompts: write "on: [prompt]"; the pieces of an answer have no topic of their own'
+            )
         return self
 
     @model_validator(mode="after")

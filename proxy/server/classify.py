@@ -112,7 +112,9 @@ class Classify:
     def _compile(self, text: str, running: Guard) -> tuple[Policy, Guard]:
         queue, cascade = self._state.queue, running.cascade
         calibration = queue.classifier.artefact if queue else None
-        policy = parse_policy(text, calibration, "policy", "inline", detectors=detectors(cascade.judges))
+        policy = parse_policy(
+            text, calibration, "policy", "inline", detectors=detectors(cascade.judges, queue.learner if queue else None)
+        )
         return policy, Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue, cascade=cascade)
 
     @staticmethod
