@@ -13,7 +13,7 @@ import torch
 from proxy import builtin
 from training.adapt import adapt
 from training.finetune import Recipe, finetune
-from training.ship import ship
+from training.ship import WINDOW, ship
 
 
 def main() -> None:
@@ -24,14 +24,14 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, default=builtin.MODEL)
     arguments.add_argument("--name", default="weir-safeguard")
     arguments.add_argument("--rounds", type=int, default=Recipe().rounds)
-    arguments.add_argument("--more-rounds", type=int, default=70, help="with other languages and their words")
+    arguments.add_argument("--more-rounds", type=int, default=200, help="with other languages and their words")
     arguments.add_argument("--seed", type=int, default=Recipe().seed)
     arguments.add_argument("--threads", type=int, default=2)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     given.work.mkdir(parents=True, exist_ok=True)
     first = Recipe(rounds=given.rounds, seed=given.seed)
-    second = Recipe(rounds=given.more_rounds, rate=1e-4, seed=given.seed)
+    second = Recipe(rounds=given.more_rounds, rate=1e-4, max_tokens=WINDOW, seed=given.seed)
     tuned = finetune(given.data, given.encoder, given.work, first)
     adapted = adapt(given.data, given.encoder, tuned, given.work, second)
     layers = ", ".join(str(n) for n in first.layers)

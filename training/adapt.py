@@ -29,7 +29,7 @@ from training.languages import Lexicon, Pair
 PAIRS = 560  # sentences a round, beside the pool's
 ENGLISH = 0.3  # of them in English: what it knew of meaning there is kept, not only carried over
 SWITCHED = 0.22  # of the English draws from the pool
-MEANING = 0.6  # weight of the direction of the mean hidden state, against the labels
+MEANING = 0.4  # weight of the direction of the mean hidden state, against the labels
 TEACHING_BATCH = 128
 
 

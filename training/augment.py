@@ -11,12 +11,14 @@ LONGEST = 280  # characters of a window; one in eight may be twice as long
 
 
 def disguise(text: str, rng: np.random.Generator) -> str:
-    """One text in seven is written as somebody would who means to slip through, or who types badly."""
+    """One text in five is written as somebody would who means to slip through, or who types badly."""
     draw = rng.random()
-    if draw < 0.86 or len(text) > 600:
+    if draw < 0.80 or len(text) > 600:
         return text
-    if draw < 0.89:
+    if draw < 0.84:
         return text.translate(LEET)
+    if draw < 0.89:
+        return _typos(text, rng)
     if draw < 0.91:
         return "".join(
             c.translate(HOMOGLYPHS) if swap else c for c, swap in zip(text, rng.random(len(text)) < 0.3, strict=True)

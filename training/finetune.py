@@ -25,6 +25,7 @@ ROUND = 2048  # texts
 BATCH = 64
 CONTEXT_CHARS, CONTEXT_TOKENS = 200, 48
 UNREADABLE = 0.05  # of the draws
+BESIDE = 0.25  # of the short ones stand beside ordinary text
 HEAD_RATE = 10  # the new head learns that much faster than the encoder
 
 
@@ -50,7 +51,7 @@ def draw(pool: Pool, rng: np.random.Generator) -> list[tuple[Item, str]]:
             items.append(((unreadable(rng), "", np.zeros_like(labels)), ""))
             continue
         text = window(pool.texts[index], bool((labels == 1).any()), rng)
-        if len(text) <= LONGEST and rng.random() < 0.15:
+        if len(text) <= LONGEST and rng.random() < BESIDE:
             text = beside(text, pool.texts[rng.choice(pool.calm)], rng)
         context = (
             pool.texts[int(rng.integers(len(pool.texts)))][-int(rng.integers(30, CONTEXT_CHARS)) :]

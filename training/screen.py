@@ -27,8 +27,8 @@ from training.data import Pool
 from training.languages import Lexicon
 
 WIDTH = 64
-SCORED = 34  # rounds of text to learn from
-EPOCHS = 6
+SCORED = 90  # rounds of text to learn from
+EPOCHS = 10
 RATE, BATCH_SIZE = 2e-3, 128
 RATE_AT = 0.01  # the false-positive rate whose thresholds the cut protects
 KEPT = 0.99  # of the classifier's recall there

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnxruntime import SessionOptions
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from optimum.exporters.onnx import main_export
@@ -28,6 +29,7 @@ from training.data import LANGUAGES, UNKNOWN, is_held, is_untouched, labels_of, 
 ENOUGH = 20  # positives without which a category's mixture is the others' mean
 SEED = 7
 WINDOW = 64  # tokens: a sentence of harm in a long calm text is diluted in longer ones, and found half as often
+POSITIONS = 128  # of the encoder's 512 that are shipped: no window is longer
 LONGEST = 1500  # characters of a row that are read here
 DEEP_ONLY = np.tile(np.array([1, 0, 0], dtype=np.float32), (len(CATEGORIES), 1))
 
@@ -37,9 +39,17 @@ def export(trained: Path, work: Path, out: Path) -> None:
     main_export(str(trained), work / "onnx", task="text-classification", do_validation=False)
     out.mkdir(parents=True, exist_ok=True)
     quantize_dynamic(work / "onnx" / "model.onnx", work / "deep.onnx", weight_type=QuantType.QInt8, per_channel=True)
+    shorten(work / "deep.onnx")
     tokenizer = json.loads((trained / "tokenizer.json").read_text(encoding="utf-8"))
     tokenizer["truncation"] = tokenizer["padding"] = None
     (out / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
+
+
+def shorten(file: Path) -> None:
+    model = onnx.load(str(file))
+    table = next(t for t in model.graph.initializer if "position_embeddings.weight" in t.name and len(t.dims) == 2)
+    table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table)[:POSITIONS].copy(), table.name))
+    onnx.save(model, str(file))
 
 
 def manifest(out: Path, name: str, calibration: dict[str, Any], note: str, screened: dict[str, Any] | None = None) -> None:
@@ -153,7 +163,7 @@ def screened(data: Path, work: Path, out: Path, held: list[dict[str, Any]], calm
 def check(put: Any, out: Path, other: wide.Wide, ids: list[NDArray[np.int64]], rows: list[dict[str, Any]]) -> None:
     """The graph counts what `Wide.logits` counts."""
     put(np.tile(np.array([0, 1, 0], dtype=np.float32), (len(CATEGORIES), 1)), uncalibrated())
-    short = [i for i, one in enumerate(ids) if len(one) <= wide.MAX_TOKENS - 2]
+    short = [i for i, one in enumerate(ids) if len(one) <= WINDOW - 2]
     found = logits(out, [rows[i] for i in short], "check")
     expected = np.clip(other.logits([ids[i] for i in short]), -16, 16)
     np.testing.assert_allclose(np.clip(found, -16, 16), expected, atol=0.05)

@@ -42,16 +42,26 @@ def slots(ids: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Wide:
-    """`table`: float16 (SLOTS, categories + 1), the weight of each slot in each category, and its squared idf. `bias`: one a
-    category. The logit is the sum of the weights over the root of the sum of the squares, plus the bias."""
+    """`codes`: int8 (SLOTS, categories + 1), for each slot its weight in each category, and its squared idf. A code stands for
+    `code * |code| * scale` of its column: few weights are large and many small, and a square gives both their digits. `bias`:
+    one a category. The logit is the sum of the weights over the root of the sum of the squares, plus the bias."""
 
-    table: NDArray[np.float16]
+    codes: NDArray[np.int8]
+    scale: NDArray[np.float32]
     bias: NDArray[np.float32]
 
+    @classmethod
+    def of(cls, table: NDArray[np.float64], bias: NDArray[np.float32]) -> Wide:
+        """`table`: the weights themselves, (SLOTS, categories + 1)."""
+        highest = np.maximum(np.abs(table).max(0), 1e-9)
+        codes = np.rint(np.sign(table) * np.sqrt(np.abs(table) / highest) * 127).astype(np.int8)
+        return cls(codes, (highest / 127**2).astype(np.float32), bias)
+
     def logits(self, texts: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-        rows = np.zeros((len(texts), self.table.shape[1]), dtype=np.float32)
+        rows = np.zeros((len(texts), self.codes.shape[1]), dtype=np.float32)
         for index, ids in enumerate(texts):
-            rows[index] = self.table[slots(ids)].astype(np.float32).sum(0)
+            codes = self.codes[slots(ids)].astype(np.float32)
+            rows[index] = (codes * np.abs(codes)).sum(0) * self.scale
         return np.asarray(rows[:, :-1] / np.sqrt(np.maximum(rows[:, -1:], 1e-6)) + self.bias)
 
 
@@ -63,7 +73,7 @@ def fit(texts: list[NDArray[np.int64]], labels: NDArray[np.float32]) -> Wide:
         seen[np.unique(one)] += 1
     idf = np.where(seen >= 2, np.log((1 + len(grams)) / (1 + seen)) + 1, 0.0)
     features = _features(grams, idf)
-    table = np.zeros((SLOTS, len(CATEGORIES) + 1), dtype=np.float16)
+    table = np.zeros((SLOTS, len(CATEGORIES) + 1))
     table[:, -1] = idf**2
     bias = np.zeros(len(CATEGORIES), dtype=np.float32)
     for column, _ in enumerate(tqdm(CATEGORIES, desc="wide", unit="category")):
@@ -72,7 +82,7 @@ def fit(texts: list[NDArray[np.int64]], labels: NDArray[np.float32]) -> Wide:
         model.fit(features[known], labels[known, column])
         table[:, column] = model.coef_[0] * idf
         bias[column] = model.intercept_[0]
-    return Wide(table, bias)
+    return Wide.of(table, bias)
 
 
 def _features(grams: list[NDArray[np.int64]], idf: NDArray[np.float64]) -> Any:
@@ -151,15 +161,16 @@ def _logits(n: _Nodes, wide: Wide, counted: str, special: tuple[int, ...]) -> st
     for token in special:
         same = n.add("Equal", ["input_ids", n.int64(f"special{token}", token)], f"is{token}")
         counted = n.add("And", [counted, n.add("Not", [same], f"not{token}")], f"counted{token}")
-    table = n.constant("table", wide.table)
+    codes = n.constant("codes", wide.codes)
     sums = []
     for multipliers, offset in zip(MULTIPLIERS, OFFSETS, strict=True):
         size = len(multipliers)
         slot, valid = _slots(n, counted, multipliers, offset)
-        rows = n.add("Cast", [n.add("Gather", [table, slot], f"rows{size}")], f"weights{size}", to=TensorProto.FLOAT)
-        masked = n.add("Mul", [rows, n.as_float(valid, f"mask{size}")], f"masked{size}")
+        rows = n.add("Cast", [n.add("Gather", [codes, slot], f"rows{size}")], f"codes{size}", to=TensorProto.FLOAT)
+        squared = n.add("Mul", [rows, n.add("Abs", [rows], f"sizes{size}")], f"weights{size}")
+        masked = n.add("Mul", [squared, n.as_float(valid, f"mask{size}")], f"masked{size}")
         sums.append(n.add("ReduceSum", [masked, one], f"total{size}", keepdims=0))
-    total, width = n.add("Sum", sums, "total"), len(CATEGORIES)
+    total, width = n.add("Mul", [n.add("Sum", sums, "sum"), n.constant("scale", wide.scale)], "total"), len(CATEGORIES)
     squares = n.add("Slice", [total, n.int64("column", width), n.int64("column_end", width + 1), one], "squares")
     length = n.add("Sqrt", [n.add("Max", [squares, n.constant("least", np.float32(1e-6))], "bounded")], "length")
     weights = n.add("Slice", [total, n.int64("zero", 0), n.int64("columns", width), one], "sums")
