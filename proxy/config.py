@@ -96,6 +96,13 @@ class Timeouts(_Part):
     total: Seconds | None = None
 
 
+def _usable_key(value: str | None, otherwise: str) -> str | None:
+    """An empty key, as from an empty variable, would not be noticed before the provider refuses it."""
+    if value is not None and (not value.strip() or not value.isprintable()):
+        raise ValueError(f'"api_key" is empty or cannot stand in a header; {otherwise}')
+    return value
+
+
 class OpenAIProvider(_Part):
     """Any server that speaks OpenAI's HTTP. Without `api_key` the caller's own key is passed on."""
 
@@ -107,10 +114,7 @@ class OpenAIProvider(_Part):
     @field_validator("api_key")
     @classmethod
     def _not_blank(cls, value: str | None) -> str | None:
-        # An empty key, as from an empty variable, would pass the caller's key on unnoticed.
-        if value is not None and (not value.strip() or not value.isprintable()):
-            raise ValueError('"api_key" is empty or cannot stand in a header; leave it out to pass the caller\'s key on')
-        return value
+        return _usable_key(value, "leave it out to pass the caller's key on")
 
 
 class LiteLLMProvider(_Part):
@@ -164,9 +168,7 @@ class JudgeDetector(_Part):
     @field_validator("api_key")
     @classmethod
     def _not_blank(cls, value: str | None) -> str | None:
-        if value is not None and (not value.strip() or not value.isprintable()):
-            raise ValueError('"api_key" is empty or cannot stand in a header; leave it out where the judge asks for none')
-        return value
+        return _usable_key(value, "leave it out where the judge asks for none")
 
 
 Detector = Annotated[OnnxDetector | JudgeDetector, Field(discriminator="type")]
@@ -271,6 +273,11 @@ class Config(BaseModel):
     @property
     def source(self) -> Path:
         return self._source
+
+    @property
+    def is_own(self) -> bool:
+        """Somebody wrote it; it is not the built-in one."""
+        return self._source != builtin.CONFIG
 
     @property
     def is_open(self) -> bool:

@@ -66,10 +66,10 @@ class Guard:
     queue: ScoringQueue | None
     timeout: float = 10.0
     cascade: Cascade = field(default_factory=lambda: Cascade({}))
-    _plans: dict[tuple[str, str], _Plan] = field(default_factory=dict)
+    _plans: dict[tuple[str, int, str], _Plan] = field(default_factory=dict)
 
     def plan(self, policy: Policy, direction: Direction) -> _Plan:
-        key = (policy.sha, direction)
+        key = (policy.sha, policy.variant, direction)
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._planned(policy, direction)

@@ -13,6 +13,7 @@ from proxy.judge.client import Judge
 from proxy.model.learner import Learner
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Detectors, Policy, load_policy
+from proxy.text.language import language_of
 from proxy.types import Pattern
 
 
@@ -26,14 +27,19 @@ def load_judges(config: Config, before: Mapping[str, Judge] | None = None) -> di
     return {name: kept.get(name) or Judge(name, settings) for name, settings in config.judges.items()}
 
 
-def detectors(judges: Mapping[str, Judge] | None, learner: Learner | None) -> Detectors:
-    return Detectors({n: judge.needs_text for n, judge in judges.items()} if judges is not None else None, learner)
+def detectors(config: Config, judges: Mapping[str, Judge] | None, learner: Learner | None) -> Detectors:
+    """What rules may name. `judges` is None where it is not known which config will be run."""
+    if judges is None:
+        return Detectors(learner=learner)
+    routes = [route.name for route in config.routes] if config.is_own else None
+    keys = [key.name for key in config.keys] or None
+    return Detectors({n: judge.needs_text for n, judge in judges.items()}, learner, routes, keys)
 
 
 def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None = None) -> Guard:
     """Raises FileError. `before` is the guard that this one replaces: what did not change is taken over."""
     judges = load_judges(config, before.cascade.judges if before is not None else None)
-    asked = detectors(judges, queue.learner if queue is not None else None)
+    asked = detectors(config, judges, queue.learner if queue is not None else None)
     calibration = queue.classifier.artefact if queue is not None else None
     policies: dict[str, Policy] = {}
     for route in config.routes:
@@ -41,6 +47,8 @@ def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None 
             policies[route.policy] = load_policy(config.policy_path(route.policy), calibration, asked)
     patterns: dict[str, Pattern] = {p.id: p for policy in policies.values() for rule in policy.rules for p in rule.patterns}
     guard = Guard(policies, Scanner(patterns.values()), queue, cascade=Cascade(judges))
+    if any(policy.polyglot for policy in policies.values()):
+        language_of("Warm up.")
     for policy in policies.values():  # warm: the first request should not pay for a lazy automaton
         for direction in ("prompt", "completion"):
             guard.selection(policy, direction).scan("warm up 1", "", False)

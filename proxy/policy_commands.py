@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from proxy.policy.lint import lint
 from proxy.policy.load import Example, Policy, Rule
 from proxy.policy.template import TEMPLATES, Wish, begun
 from proxy.policy.tune import ENOUGH, Tuned, at_cost, at_rate, measured, patch, rewritten
+from proxy.text.language import language_of
 from proxy.types import CATEGORIES, Segment, Verdict
 from proxy.workbench import find_policy, load_queue, open_guard
 
@@ -47,7 +49,7 @@ def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
     classifier = Classifier.load(config.model_folder, settings.threads)
     artefact, learner = classifier.artefact, Learner(classifier)
     # Without a config nobody knows which judges there will be.
-    asked = detectors(load_judges(config) if config_path is not None else None, learner)
+    asked = detectors(config, load_judges(config) if config_path is not None else None, learner)
     failed = False
     for file in files:
         problems = lint(file, artefact, asked)
@@ -102,9 +104,17 @@ def _segment(example: Example) -> Segment:
     return Segment(example.text, role, example.direction)
 
 
+def _held(found: Policy, example: Example) -> Policy:
+    """The rules that hold where the example is said. What it does not say exempts nobody; its language is plain to see."""
+    setting = example.setting
+    if found.by_language and not setting.language:
+        setting = replace(setting, language=language_of(example.text))
+    return found.under(setting)
+
+
 async def _tested(guard: Guard, found: Policy, cases: Iterable[Example]) -> list[CaseResult]:
     async def judge(example: Example) -> Verdict:
-        return await guard.judge(found, _segment(example))
+        return await guard.judge(_held(found, example), _segment(example))
 
     results = await run_examples(found, judge, cases)
     await guard.cascade.close()

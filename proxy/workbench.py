@@ -30,5 +30,5 @@ def find_policy(name: str, config: Config) -> Path:
 def open_guard(path: Path, queue: ScoringQueue, config: Config) -> tuple[Guard, Policy]:
     """Raises FileError. Close the guard's cascade in the loop that used it."""
     judges = load_judges(config)
-    policy = load_policy(path, queue.classifier.artefact, detectors(judges, queue.learner))
+    policy = load_policy(path, queue.classifier.artefact, detectors(config, judges, queue.learner))
     return Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue, 60.0, Cascade(judges)), policy

@@ -267,6 +267,8 @@ def _locate(model: Any, data: Any, loc: Loc) -> tuple[Loc, list[str]]:
         if depth < len(loc) - 1 and isinstance(data, dict) and part not in data:
             model = _by_tag(model, part)
             continue
+        if path and not isinstance(data, dict | list):
+            break  # a short form: the error is of what it was taken for
         model = _plain(model)
         known = list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
         path.append(part)

@@ -85,7 +85,8 @@ class Artefact:
                 manifest["sha256"]["model.onnx"], scale, shift, table, screen,
                 (head["kind"], tuple(tuple(map(int, own)) for own in head["columns"])) if head else None,
                 (int(tokens["first"]), int(tokens["last"]), int(tokens["pad"])) if tokens else None,
-                bool(manifest.get("context", True)), bool(manifest.get("embedding", False)), manifest.get("background"), manifest,
+                bool(manifest.get("context", True)), bool(manifest.get("embedding", False)), manifest.get("background"),
+                manifest,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(

@@ -69,10 +69,10 @@ def _warnings(policy: Policy, file: PolicyFile, path: Path, detectors: Detectors
 
 def _loose(rule: RuleFile, at: Loc) -> Iterator[Warned]:
     detect = rule.detect
-    if detect.fpr is not None and detect.fpr > _LOOSE_FPR:
-        yield (*at, "detect", "fpr"), f"a loose fpr: about 1 harmless text in {round(1 / detect.fpr)} is taken for a violation"
-    if detect.threshold is not None and detect.threshold < _LOOSE_THRESHOLD:
-        yield (*at, "detect", "threshold"), f"a loose threshold: most texts that score {detect.threshold} are harmless"
+    if detect.fpr is not None and (loosest := max(detect.fpr.values())) > _LOOSE_FPR:
+        yield (*at, "detect", "fpr"), f"a loose fpr: about 1 harmless text in {round(1 / loosest)} is taken for a violation"
+    if detect.threshold is not None and (lowest := min(detect.threshold.values())) < _LOOSE_THRESHOLD:
+        yield (*at, "detect", "threshold"), f"a loose threshold: most texts that score {lowest} are harmless"
     for index, word in enumerate(detect.keywords or ()):
         if len(word.strip()) < _SHORT_KEYWORD:
             yield (*at, "detect", "keywords", index), "a keyword this short is found by accident"
@@ -114,10 +114,10 @@ def _by_examples(rule: Rule, detect: Detect, at: Loc) -> Iterator[Warned]:
                 (*at, side, index),
                 f"{side}[{index}] falls on the wrong side when only the others are learnt from: add some like it",
             )
-    if detect.fpr is not None and detect.examples is not None and detect.fpr * len(rule.head.calm) < 1:
+    if detect.fpr is not None and detect.examples is not None and (least := min(detect.fpr.values())) * len(rule.head.calm) < 1:
         yield (
             (*at[:-1], "fpr"),
-            f"a rate of {detect.fpr} is reckoned, not counted: the background has {len(rule.head.calm)} texts",
+            f"a rate of {least} is reckoned, not counted: the background has {len(rule.head.calm)} texts",
         )
 
 

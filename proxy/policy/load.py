@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import re2
 
@@ -18,7 +19,9 @@ from proxy.detect.keywords import keyword_pattern
 from proxy.detect.secrets import SECRETS
 from proxy.model.fewshot import Head
 from proxy.model.learner import Learner
+from proxy.policy.circumstances import NOWHERE, Setting, When
 from proxy.policy.schema import DEFAULT_FPR, Detect, OnError, PolicyFile, RuleFile
+from proxy.policy.wording import REFUSAL, Wording, said_in
 from proxy.types import Action, Direction, Pattern
 from proxy.yamlfile import FileError, Loc, Positions, Problem, unknown
 
@@ -46,10 +49,13 @@ class Calibration(Protocol):
 @dataclass(frozen=True, slots=True)
 class Detectors:
     """What rules can ask beside the classifier. `judges`: name -> whether the rule's text is its policy; None where nobody
-    knows which judges there will be. `learner`: of examples; without one nothing is learnt, and such rules fail."""
+    knows which judges there will be. `learner`: of examples; without one nothing is learnt, and such rules fail. `routes` and
+    `keys` that a rule's `when` may name; None where nobody knows them."""
 
     judges: Mapping[str, bool] | None = None
     learner: Learner | None = None
+    routes: Collection[str] | None = None
+    keys: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,9 @@ class Rule:
     action: Action
     on: frozenset[Direction] = frozenset(("prompt", "completion"))
     roles: frozenset[str] | None = None  # None: every role
+    when: When | None = None
     enforced: bool = True
+    refusal: Wording | None = None  # None: as the policy says
     on_error: OnError | None = None  # None: as the policy says
     label: str = ""
     category: str = ""
@@ -112,6 +120,7 @@ class Example:
     line: int = 1
     role: str = ""
     file: str = ""
+    setting: Setting = NOWHERE
 
     @property
     def speaker(self) -> str:
@@ -129,7 +138,7 @@ class Policy:
     streaming: Literal["hold", "buffer", "follow"] = "hold"
     follow_limit: int = 400
     on_block: Literal["error", "refuse"] = "error"
-    refusal: str = ""
+    refusal: Wording | None = None
     media: Literal["pass", "flag", "block"] = "flag"
     limit_chars: int = 200_000
     limit_over: Literal["block", "pass"] = "block"
@@ -137,6 +146,33 @@ class Policy:
     unknown_fields: Literal["inspect", "block"] = "inspect"
     examples: tuple[Example, ...] = ()
     source: Path | None = None
+    variant: int = -1  # which of its conditional rules are among `rules`, a bit each
+
+    def under(self, setting: Setting) -> Policy:
+        """The policy with those rules alone that hold there."""
+        held = [rule.when is None or rule.when.holds(setting) for rule in self.rules]
+        if all(held):
+            return self
+        rules = tuple(rule for rule, holds in zip(self.rules, held, strict=True) if holds)
+        return replace(self, rules=rules, variant=sum(holds << bit for bit, holds in enumerate(held)))
+
+    @property
+    def by_language(self) -> bool:
+        return any(rule.when is not None and rule.when.language for rule in self.rules)
+
+    @property
+    def polyglot(self) -> bool:
+        """Whether anything in it depends on the language."""
+        own = [self.refusal or (REFUSAL if self.on_block == "refuse" else {}), *(rule.refusal or {} for rule in self.rules)]
+        return self.by_language or any(len(wording) > 1 for wording in own)
+
+    def words(self, rule: str, language: str) -> str | None:
+        """What the file itself says where this rule blocks."""
+        own = next((one.refusal for one in self.rules if one.id == rule and one.refusal), self.refusal)
+        return said_in(own, language) if own else None
+
+    def refused(self, rule: str, language: str) -> str:
+        return self.words(rule, language) or said_in(REFUSAL, language)
 
     @property
     def ref(self) -> str:
@@ -257,13 +293,15 @@ class _Compiler:
             action=Action[rule.action.upper()],
             on=frozenset(rule.on),
             roles=_roles(rule.roles),
+            when=self._when(rule, (*at, "when")),
+            refusal=rule.refusal,
             enforced=rule.mode == "enforce",
             on_error=rule.on_error,
             label=label,
             category=detect.category or "",
             head=head,
             inverted=detect.unless is not None,
-            thresholds=self._thresholds(detect, head),
+            thresholds=self._thresholds(rule, head, (*at, "detect")),
             patterns=patterns,
             sources=frozenset(p.id for p in patterns),
             restore=rule.restore,
@@ -287,6 +325,17 @@ class _Compiler:
         elif rule.text is None and (known is None or known[name]):
             self._wrong(at, f'rule "{rule.id}" asks a judge and has no "text": the policy in words that the judge goes by')
 
+    def _when(self, rule: RuleFile, at: Loc) -> When | None:
+        if rule.when is None:
+            return None
+        when = When(**{name: tuple(given) for name, given in rule.when.model_dump(exclude_none=True).items()})
+        known = {"route": self._detectors.routes, "key": self._detectors.keys}
+        for what, names in known.items():
+            for index, name in enumerate(getattr(when, what)):
+                if names is not None and not any(fnmatchcase(one, name) for one in names):
+                    self._wrong((*at, what, index), unknown(what, name, names))
+        return when
+
     def _learned(self, detect: Detect, at: Loc) -> Head | None:
         learner, given = self._detectors.learner, detect.examples or detect.unless
         if learner is None or given is None:
@@ -298,24 +347,30 @@ class _Compiler:
             return learner.learn(given.allows, given.violates)
         return learner.learn(given.violates, given.allows)
 
-    def _thresholds(self, detect: Detect, head: Head | None) -> Mapping[str, float]:
+    def _thresholds(self, rule: RuleFile, head: Head | None, at: Loc) -> Mapping[str, float]:
+        detect = rule.detect
         if not detect.scored:
             return MappingProxyType({})
+        given, name = (detect.threshold, "threshold") if detect.threshold is not None else (detect.fpr, "fpr")
+        if given is not None and (missing := [r for r in _roles(rule.roles) or VOICES if _of_role(given, r) is None]):
+            text = f'"{name}" says nothing of {", ".join(sorted(missing))}: add them, or "other", or "roles" without them'
+            self._wrong((*at, name), text)
         if detect.above is not None and detect.fpr is None and detect.threshold is None:
             # Without an upper edge the judge decides whatever reaches the lower one.
             return MappingProxyType(dict.fromkeys(VOICES, detect.below if detect.below is not None else _NEVER))
         if detect.threshold is not None:
-            return MappingProxyType(dict.fromkeys(VOICES, detect.threshold))
-        fpr = detect.fpr or DEFAULT_FPR
+            return MappingProxyType({role: _of_role(detect.threshold, role) or 1.0 for role in VOICES})
+        rates = {role: (_of_role(detect.fpr, role) if detect.fpr else None) or DEFAULT_FPR for role in VOICES}
         if detect.category is None:
             if head is None:
                 return MappingProxyType(dict.fromkeys(VOICES, _NEVER))
-            least = head.threshold(fpr) if detect.unless is None else 1 - head.threshold_of_topic(fpr)
-            return MappingProxyType(dict.fromkeys(VOICES, least))
+            least = head.threshold if detect.unless is None else lambda fpr: 1 - head.threshold_of_topic(fpr)
+            return MappingProxyType({role: least(fpr) for role, fpr in rates.items()})
         if self._calibration is None:
             return MappingProxyType(dict.fromkeys(VOICES, 1.0))
-        by_voice = {voice: self._calibration.threshold(detect.category, fpr, voice) for voice in set(VOICES.values())}
-        return MappingProxyType({role: by_voice[voice] for role, voice in VOICES.items()})
+        asked = {(VOICES[role], fpr) for role, fpr in rates.items()}
+        known = {(voice, fpr): self._calibration.threshold(detect.category, fpr, voice) for voice, fpr in asked}
+        return MappingProxyType({role: known[VOICES[role], fpr] for role, fpr in rates.items()})
 
     def _patterns(self, rule: RuleFile, label: str, at: Loc) -> Iterable[Pattern]:
         detect = rule.detect
@@ -344,7 +399,13 @@ class _Compiler:
                 self._wrong((*at, "expect", "rule"), unknown("rule", one.expect.rule, ids))
             action = Action[one.expect.action.upper()]
             direction: Direction = "prompt" if one.prompt is not None else "completion"
-            yield Example(one.prompt or one.completion or "", direction, action, one.expect.rule, self._positions.line(at))
+            line, setting = self._positions.line(at), Setting(**one.when.model_dump())
+            yield Example(one.prompt or one.completion or "", direction, action, one.expect.rule, line, setting=setting)
+
+
+def _of_role(given: Mapping[Any, float], role: str) -> float | None:
+    """Its own number, else that of another name for the same voice, else the one for all others."""
+    return given.get(role, given.get(_SAME_ROLE.get(role, ""), given.get("other")))
 
 
 def _kind(detect: Detect) -> Literal["category", "examples", "patterns", "judge"]:

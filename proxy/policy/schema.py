@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from proxy.text.language import LANGUAGES
+from proxy.yamlfile import did_you_mean
+
 NOT_YET = "not available in this version of Weir"
 DEFAULT_FPR = 0.005
-DEFAULT_REFUSAL = "I cannot help with this request."
 
 Category = Literal[
     "harassment", "hate", "self_harm", "sexual", "sexual_minors", "violence", "illicit", "jailbreak", "injection"
@@ -40,8 +42,38 @@ def _share(value: Any) -> Any:
     return value
 
 
+def _list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _by_role(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"other": value}
+
+
+def _language(value: str) -> str:
+    if value not in LANGUAGES:
+        raise ValueError(f'unknown language "{value}"{did_you_mean(value, LANGUAGES)}; two letters, as in en, fr, de')
+    return value
+
+
+def _worded(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"": value}
+    if isinstance(value, dict) and not value:
+        raise ValueError("no words: a text, or one for each language, as in {en: …, fr: …}")
+    return value
+
+
 Id = Annotated[str, AfterValidator(_id)]
 Text = Annotated[str, AfterValidator(_not_blank)]
+Names = Annotated[list[Text], BeforeValidator(_list), Field(min_length=1)]
+Language = Annotated[str, AfterValidator(_language)]
+# A text, or one for each language; a text alone stands under "".
+Worded = Annotated[dict[Annotated[str, AfterValidator(lambda name: name and _language(name))], Text], BeforeValidator(_worded)]
+Voice = Literal["user", "assistant", "document", "system", "developer", "tool", "other"]
+# A number, or one for each role; a number alone stands under "other".
+Rates = Annotated[dict[Voice, Annotated[float, Field(gt=0, le=0.5)]], BeforeValidator(_by_role)]
+Scores = Annotated[dict[Voice, Annotated[float, Field(gt=0, le=1)]], BeforeValidator(_by_role)]
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 
 
@@ -63,12 +95,36 @@ class TopicFile(_Part):
     violates: list[Text] = Field(default=[], max_length=300)
 
 
+class WhenFile(_Part):
+    """Where a rule holds; of each line any, of all lines every one."""
+
+    route: Names | None = None
+    key: Names | None = None
+    model: Names | None = None
+    language: Annotated[list[Language], BeforeValidator(_list), Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> WhenFile:
+        if not self.model_fields_set:
+            raise ValueError('"when" says none of route, key, model and language')
+        return self
+
+
+class SettingFile(_Part):
+    """Where an example is said."""
+
+    route: Text = ""
+    key: Text = ""
+    model: Text = ""
+    language: Language = ""
+
+
 class Detect(_Part):
     """What a rule looks for: exactly one of the kinds. `fpr` or `threshold` go with what has a score."""
 
     category: Category | None = None
-    fpr: float | None = Field(default=None, gt=0, le=0.5)
-    threshold: float | None = Field(default=None, gt=0, le=1)
+    fpr: Rates | None = None
+    threshold: Scores | None = None
     entities: list[str] | None = Field(default=None, min_length=1)
     secrets: bool | None = None
     keywords: list[Text] | None = Field(default=None, min_length=1)
@@ -114,7 +170,7 @@ class Detect(_Part):
             raise ValueError('"above" and "confirm" go with a category or with examples')
         if self.below is not None and (self.above is None or self.fpr is not None or self.threshold is not None):
             raise ValueError('"below" ends the band that "above" begins; "threshold" or "fpr" would say the same thing')
-        high = self.below if self.below is not None else self.threshold
+        high = self.below if self.below is not None else min(self.threshold.values(), default=None) if self.threshold else None
         if self.above is not None and high is not None and high <= self.above:
             raise ValueError(f"the band is empty: it begins at {self.above} and ends at {high}")
         if self.sample is not None and self.confirm is None:
@@ -128,12 +184,14 @@ class RuleFile(_Part):
     detect: Detect
     on: list[Literal["prompt", "completion"]] = Field(default=["prompt", "completion"], min_length=1)
     roles: list[RoleName] | None = Field(default=None, min_length=1)
+    when: WhenFile | None = None
     action: ActionName
     mode: Literal["enforce", "monitor"] = "enforce"
     on_error: OnError | None = None
     judging: Literal["wait", "after"] = "wait"
     restore: bool = False
     text: Text | None = None
+    refusal: Worded | None = None
     description: str | None = None
 
     @model_validator(mode="after")
@@ -171,6 +229,7 @@ class ExampleFile(_Part):
 
     prompt: Text | None = None
     completion: Text | None = None
+    when: SettingFile = SettingFile()
     expect: Expect
 
     @model_validator(mode="after")
@@ -195,7 +254,7 @@ class PolicyFile(_Part):
     streaming: Literal["hold", "buffer", "follow"] = "hold"
     follow_limit: int = Field(default=400, gt=0)
     on_block: Literal["error", "refuse"] = "error"
-    refusal: Text = DEFAULT_REFUSAL
+    refusal: Worded | None = None
     media: Literal["pass", "flag", "block"] = "flag"
     limit: Limit = Limit()
     history: Literal["judge_new", "judge_all"] = "judge_all"

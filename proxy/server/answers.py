@@ -58,10 +58,11 @@ def param_of(path: Path) -> str:
     return text
 
 
-def prompt_blocked(api: Api, policy: Policy, outcome: Outcome, outcomes: Sequence[Outcome], path: Path) -> bytes:
+def prompt_blocked(api: Api, policy: Policy, outcome: Outcome, outcomes: Sequence[Outcome], path: Path, language: str) -> bytes:
+    standard = f"The prompt was blocked by rule '{outcome.rule}' of the policy '{policy.name}'. Please change it and try again."
     return api.error(
         400,
-        f"The prompt was blocked by rule '{outcome.rule}' of the policy '{policy.name}'. Please change it and try again.",
+        policy.words(outcome.rule, language) or standard,
         "invalid_request_error",
         param_of(path),
         "content_filter",

@@ -110,10 +110,10 @@ class Classify:
         return self._compiled[asked]
 
     def _compile(self, text: str, running: Guard) -> tuple[Policy, Guard]:
-        queue, cascade = self._state.queue, running.cascade
+        queue, cascade, config = self._state.queue, running.cascade, self._state.snapshot.config
         calibration = queue.classifier.artefact if queue else None
         policy = parse_policy(
-            text, calibration, "policy", "inline", detectors=detectors(cascade.judges, queue.learner if queue else None)
+            text, calibration, "policy", "inline", detectors=detectors(config, cascade.judges, queue.learner if queue else None)
         )
         return policy, Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue, cascade=cascade)
 

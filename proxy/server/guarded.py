@@ -14,6 +14,7 @@ from starlette.types import Send as AsgiSend
 from proxy import metrics
 from proxy.config import Limits
 from proxy.guard import CONTEXT
+from proxy.policy.circumstances import Setting
 from proxy.policy.load import Policy
 from proxy.server import shape
 from proxy.server.answers import Headers, Refusal, annotation, filter_results, prompt_blocked, respond
@@ -24,6 +25,7 @@ from proxy.server.state import Matched, Snapshot, State
 from proxy.stream.channel import Channel
 from proxy.stream.guard import StreamGuard, segment_of, tokens_within
 from proxy.text.jsontext import JsonText
+from proxy.text.language import language_of
 from proxy.text.redact import Placeholders, Restorer, redact
 from proxy.types import Action, Failure, Outcome, Segment, Step, Verdict
 from proxy.upstream import Call, Response, UpstreamError
@@ -64,10 +66,21 @@ class Exchange:
     history: str = field(default="", repr=False)  # more of it, for a judge
     steps: list[Step] = field(default_factory=list)
     doubt: asyncio.Task[Verdict] | None = None  # a judge that comes after is still at the prompt
+    language: str = ""  # that the user writes in, all turns together; where there is no user, anybody
 
     @property
     def policy(self) -> Policy:
         return self.matched.policy
+
+    def hold(self, key: str, fields: list[Field]) -> None:
+        """Leaves of the policy those rules that hold here. `key` is the caller's."""
+        policy, route = self.policy, self.matched.route.name
+        model = self.body.get("model")
+        if policy.polyglot:
+            own = [one.text for one in fields if one.prose and one.role == "user"]
+            self.language = language_of("\n".join(own or [one.text for one in fields if one.prose]))
+        held = policy.under(Setting(route, key, model if isinstance(model, str) else "", self.language))
+        self.matched = replace(self.matched, policy=held)
 
     @property
     def headers(self) -> Headers:
@@ -117,6 +130,7 @@ class Guarded:
             matched = state.match(scope, body.get("model"), key)
             exchange = Exchange(request_id, started, state.snapshot, matched, body)
             request = self._api.request(body)
+            exchange.hold(key.name if key is not None else "", request.fields)
             if key is not None:
                 exchange.grant = await state.grant(key, matched.route, self._api.path, body, request)
             blocked = await self._inspect_prompt(exchange, request)
@@ -242,12 +256,14 @@ class Guarded:
             text = self._api.error(503, message, "server_error", None, "guardrail_unavailable")
             await respond(send, 503, text, exchange.headers)
             return 503
-        refused = self._api.refusal(body, policy.refusal) if policy.on_block == "refuse" else None
+        said = policy.refused(outcome.rule, exchange.language)
+        refused = self._api.refusal(body, said) if policy.on_block == "refuse" else None
         if refused is not None:
             kind, text = refused
             await respond(send, 200, text, exchange.headers, kind)
             return 200
-        await respond(send, 400, prompt_blocked(self._api, policy, outcome, exchange.outcomes, blocked.path), exchange.headers)
+        told = prompt_blocked(self._api, policy, outcome, exchange.outcomes, blocked.path, exchange.language)
+        await respond(send, 400, told, exchange.headers)
         return 400
 
     # -- the provider, and its answer

@@ -24,7 +24,9 @@ class Queue:
 
     classifier = SimpleNamespace(screen=None)
 
-    async def score_many(self, items: Sequence[tuple[str, str]], sift: bool = False) -> list[dict[str, float]]:
+    async def score_many(
+        self, items: Sequence[tuple[str, str]], sift: bool = False, embed: bool = False
+    ) -> list[dict[str, float]]:
         return [{c: float("murder" in text.casefold()) if c == "violence" else 0.0 for c in CATEGORIES} for text, _ in items]
 
 

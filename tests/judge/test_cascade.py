@@ -44,7 +44,9 @@ class Queue:
     class classifier:
         screen = None
 
-    async def score_many(self, items: Sequence[tuple[str, str]], sift: bool = False) -> list[Mapping[str, float]]:
+    async def score_many(
+        self, items: Sequence[tuple[str, str]], sift: bool = False, embed: bool = False
+    ) -> list[Mapping[str, float]]:
         return [{"self_harm": float(text.split()[-1])} for text, _ in items]
 
 

@@ -21,7 +21,7 @@ class Slow:
         self.go = threading.Event()
         self.go.set()
 
-    def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = ()) -> list[dict[str, float]]:
+    def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[dict[str, float]]:
         self.go.wait(5)
         self.batches.append(list(items))
         if any(text == "poison" for text, _ in items):

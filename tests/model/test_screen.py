@@ -10,7 +10,7 @@ from proxy import builtin
 from proxy.detect.scanner import Scanner
 from proxy.guard import Guard
 from proxy.model.artefact import Artefact
-from proxy.model.classifier import Classifier
+from proxy.model.classifier import Classifier, Found
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import parse_policy
 from proxy.types import Action, Segment
@@ -31,8 +31,8 @@ class Counting:
         self.inner, self.read = classifier, 0
         self.artefact, self.screen = classifier.artefact, classifier.screen
 
-    def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = ()) -> list[dict[str, float]]:
-        found = self.inner.score(items, sift)
+    def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[Found]:
+        found = self.inner.score(items, sift, embed)
         self.read += sum(map(bool, found))
         return found
 

@@ -40,7 +40,7 @@ def test_defaults() -> None:
     (rule,) = policy.rules
     assert (policy.name, policy.on_error, policy.streaming, policy.follow_limit) == ("p", "block", "hold", 400)
     assert (policy.on_block, policy.media, policy.limit_chars, policy.limit_over) == ("error", "flag", 200_000, "block")
-    assert policy.refusal
+    assert policy.refused("r", "fr").startswith("Je ne peux pas") and policy.refused("r", "") == policy.refused("r", "en")
     assert (set(rule.on), rule.roles, rule.enforced, rule.on_error) == ({"prompt", "completion"}, None, True, None)
     assert rule.thresholds["user"] == 0.95  # at the default fpr of 0.005
 
@@ -98,7 +98,7 @@ def test_two_words_for_one_role() -> None:
 
 def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "hunter2")
-    assert parse("version: 1\nrules: []\nrefusal: 'no ${SECRET}'").refusal == "no ${SECRET}"
+    assert parse("version: 1\nrules: []\nrefusal: 'no ${SECRET}'").refused("", "") == "no ${SECRET}"
 
 
 def test_examples_know_their_line() -> None:
