@@ -11,9 +11,19 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from proxy import builtin, yamlfile
+from proxy.policy.schema import Share
 from proxy.yamlfile import FileError, Loc, did_you_mean, unknown
 
 _NOT_YET = "not available in this version of Weir"
@@ -189,12 +199,14 @@ class Route(_Part):
     fallbacks: list[str] = []
     annotations: Literal["azure"] | None = None
     unguarded: list[str] = []
-    shadow: str | None = None
+    shadow: str | None = Field(default=None, min_length=1)  # a policy's name, or a file
+    shadow_share: Share = 0.0  # of conversations that the shadow decides
 
-    @field_validator("shadow")
-    @classmethod
-    def _no_shadow(cls, value: str | None) -> str | None:
-        raise ValueError(f'"shadow" is {_NOT_YET}')
+    @model_validator(mode="after")
+    def _shared(self) -> Route:
+        if self.shadow_share and self.shadow is None:
+            raise ValueError('"shadow_share" goes with "shadow": the share of conversations that it decides')
+        return self
 
 
 class KeyEntry(_Part):
@@ -299,6 +311,13 @@ class Config(BaseModel):
     def policy_path(self, name: str) -> Path:
         return self.policy_folder / f"{name}.yaml"
 
+    def shadow_path(self, shadow: str) -> Path:
+        """Of a policy's name, or of a file seen from the config's folder or from the one above it."""
+        if not shadow.endswith((".yaml", ".yml")):
+            return self.policy_path(shadow)
+        folder = self._source.parent
+        return next((one for one in (folder / shadow, folder.parent / shadow) if one.is_file()), folder.parent / shadow)
+
     @property
     def safeguard(self) -> OnnxDetector:
         """The one classifier that category rules ask. The built-in model when none is configured."""
@@ -385,6 +404,8 @@ def _checked_routes(config: Config) -> Iterable[Wrong]:
             known = sorted(p.stem for p in config.policy_folder.glob("*.yaml"))
             hint = did_you_mean(route.policy, known) or f"; looked for {config.policy_path(route.policy)}"
             yield (*at, "policy"), f'unknown policy "{route.policy}"{hint}'
+        if route.shadow is not None and not config.shadow_path(route.shadow).is_file():
+            yield (*at, "shadow"), f'unknown policy "{route.shadow}"; looked for {config.shadow_path(route.shadow)}'
 
 
 def _checked_provider(config: Config, at: Loc, name: str) -> Iterable[Wrong]:

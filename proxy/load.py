@@ -45,6 +45,8 @@ def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None 
     for route in config.routes:
         if route.policy not in policies:
             policies[route.policy] = load_policy(config.policy_path(route.policy), calibration, asked)
+        if route.shadow is not None and route.shadow not in policies:
+            policies[route.shadow] = load_policy(config.shadow_path(route.shadow), calibration, asked)
     patterns: dict[str, Pattern] = {p.id: p for policy in policies.values() for rule in policy.rules for p in rule.patterns}
     guard = Guard(policies, Scanner(patterns.values()), queue, cascade=Cascade(judges))
     if any(policy.polyglot for policy in policies.values()):

@@ -33,6 +33,14 @@ judge_agreement = Counter(
     "weir_judge_agreement", "Decisions of the classifier that a judge was asked about as well", ["policy", "rule", "result"],
     registry=registry,
 )  # fmt: skip
+shadow = Counter(
+    "weir_shadow", "What was done, and what a second policy would have done", ["route", "direction", "action", "shadow"],
+    registry=registry,
+)  # fmt: skip
+shadow_rules = Counter(
+    "weir_shadow_rules", "Rules that only one of both would enforce", ["route", "rule", "change"], registry=registry
+)
+shadow_skipped = Counter("weir_shadow_skipped", "Requests that the second policy did not see", ["route"], registry=registry)
 limited = Counter("weir_limited", "Requests that a limit of their key refused", ["key", "limit"], registry=registry)
 key_tokens = Counter("weir_key_tokens", "Tokens of keys that tokens are counted for", ["key", "direction"], registry=registry)
 key_spend = Counter("weir_key_spend", "Money that keys with a budget have spent", ["key"], registry=registry)

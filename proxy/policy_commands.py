@@ -24,6 +24,7 @@ from proxy.policy.difference import changes, listed, summary
 from proxy.policy.junit import junit
 from proxy.policy.lint import lint
 from proxy.policy.load import Example, Policy, Rule
+from proxy.policy.swap import swap
 from proxy.policy.template import TEMPLATES, Wish, begun
 from proxy.policy.tune import ENOUGH, Tuned, at_cost, at_rate, measured, patch, rewritten
 from proxy.text.language import language_of
@@ -234,6 +235,33 @@ def _tuned(
         return f"{threshold:.4f} would leave nothing of the band that begins at {rule.above}"
     present = max(rule.thresholds.values())
     return measured(rule.id, threshold, present, sides[True], sides[False])
+
+
+# -- promote
+
+
+@policy.command("promote")
+@click.argument("candidate", type=_FILE)
+@click.argument("live", type=_FILE)
+@click.option("--untested", is_flag=True, help="Whether or not its examples hold.")
+@_CONFIG
+def policy_promote(candidate: Path, live: Path, untested: bool, config_path: Path | None) -> None:
+    """Put CANDIDATE in the place of LIVE, in one step. A running Weir takes it up; what LIVE was stays beside it as
+    LIVE.before."""
+    config = load_config(config_path)
+    live = find_policy(str(live), config)
+    queue = load_queue(config)
+    guard, found = open_guard(find_policy(str(candidate), config), queue, config)
+    wrong = [] if untested else [r for r in asyncio.run(_tested(guard, found, ())) if not r.passed]
+    queue.close()
+    for result in wrong:
+        click.echo(result.difference)
+    if wrong:
+        click.echo(f"{live} stays as it is: {len(wrong)} of the examples of {candidate} do not hold", err=True)
+        click.get_current_context().exit(1)
+    assert found.source is not None
+    swap(found.source, live)
+    click.echo(f"{live} is now what {candidate} was; the old one is {live}.before")
 
 
 # -- new

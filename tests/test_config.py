@@ -192,13 +192,24 @@ def test_a_relative_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
             ['4: a route cannot be called "v1": /v1/… are the paths without a route'],
         ),
         (HEAD + ROUTE.replace("policy: default", "policy: ../etc"), [f"4: {NAMES}"]),
-        (HEAD + ROUTE.replace("default}", "default, shadow: x}"), ['4: "shadow" is not available in this version of Weir']),
+        (
+            HEAD + ROUTE.replace("default}", "default, shadow_share: 5%}"),
+            ['4: "shadow_share" goes with "shadow": the share of conversations that it decides'],
+        ),
         (HEAD + ROUTE.replace("default}", "default, unguarded: [files]}"), ['4: a path in "unguarded" begins with "/v1/"']),
         (HEAD.replace("1", "2", 1) + ROUTE, ['1: wrong value for "version"; must be 1']),
     ],
 )
 def test_wrong(home: Path, text: str, problems: list[str]) -> None:
     assert wrong(home, text) == problems
+
+
+def test_a_shadow_is_a_name_or_a_file(home: Path) -> None:
+    found = config(home, HEAD + ROUTE.replace("default}", "default, shadow: policies/support.yaml, shadow_share: 5%}"))
+    assert found.routes[0].shadow_share == 0.05
+    assert found.shadow_path("policies/support.yaml") == home / "policies" / "support.yaml" == found.shadow_path("support")
+    (problem,) = wrong(home, HEAD + ROUTE.replace("default}", "default, shadow: policies/next.yaml}"))
+    assert problem == f'4: unknown policy "policies/next.yaml"; looked for {home / "policies" / "next.yaml"}'
 
 
 def test_names_that_stand_twice(home: Path) -> None:

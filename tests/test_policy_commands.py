@@ -35,6 +35,28 @@ def lines(path: Path, *rows: object) -> Path:
     return path
 
 
+def test_promote_swaps_and_keeps_the_old_one(tmp_path: Path, birds: Path) -> None:
+    candidate = tmp_path / "next.yaml"
+    candidate.write_text(
+        BIRDS.replace("version: 1", "version: 1\nname: next  # soon").replace("[bluebird]", "[bluebird, robin]")
+    )
+    result = weir("policy", "promote", candidate, birds)
+    assert result.exit_code == 0, result.output
+    assert "name: birds  # soon" in birds.read_text() and "robin" in birds.read_text()
+    assert (tmp_path / "birds.yaml.before").read_text() == BIRDS
+    assert candidate.read_text().count("name: next") == 1
+
+
+def test_promote_leaves_all_alone_when_an_example_does_not_hold(tmp_path: Path, birds: Path) -> None:
+    candidate = tmp_path / "next.yaml"
+    candidate.write_text(BIRDS.replace("[bluebird]", "[robin]"))
+    result = weir("policy", "promote", candidate, birds)
+    assert (result.exit_code, birds.read_text()) == (1, BIRDS)
+    assert "stays as it is: 1 of the examples" in result.output
+    assert weir("policy", "promote", candidate, birds, "--untested").exit_code == 0
+    assert "[robin]" in birds.read_text()
+
+
 @pytest.fixture
 def birds(tmp_path: Path) -> Path:
     path = tmp_path / "birds.yaml"

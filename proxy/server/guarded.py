@@ -16,14 +16,15 @@ from proxy.config import Limits
 from proxy.guard import CONTEXT
 from proxy.policy.circumstances import Setting
 from proxy.policy.load import Policy
-from proxy.server import shape
+from proxy.server import shape, whole
 from proxy.server.answers import Headers, Refusal, annotation, filter_results, prompt_blocked, respond
 from proxy.server.limits import Grant
 from proxy.server.meter import Metered, asks_for_usage
 from proxy.server.relay import relay
+from proxy.server.shadow import Shadow, count, drawn
 from proxy.server.state import Matched, Snapshot, State
 from proxy.stream.channel import Channel
-from proxy.stream.guard import StreamGuard, segment_of, tokens_within
+from proxy.stream.guard import StreamGuard, tokens_within
 from proxy.text.jsontext import JsonText
 from proxy.text.language import language_of
 from proxy.text.redact import Placeholders, Restorer, redact
@@ -66,6 +67,8 @@ class Exchange:
     history: str = field(default="", repr=False)  # more of it, for a judge
     steps: list[Step] = field(default_factory=list)
     doubt: asyncio.Task[Verdict] | None = None  # a judge that comes after is still at the prompt
+    shadow: Shadow | None = None
+    done: dict[str, list[Outcome]] = field(default_factory=dict)  # `outcomes` by direction
     language: str = ""  # that the user writes in, all turns together; where there is no user, anybody
 
     @property
@@ -76,11 +79,16 @@ class Exchange:
         """Leaves of the policy those rules that hold here. `key` is the caller's."""
         policy, route = self.policy, self.matched.route.name
         model = self.body.get("model")
-        if policy.polyglot:
+        shadow = self.matched.shadow
+        first = next((one.text for one in fields if one.role == "user"), "")
+        if shadow is not None and drawn(key, route, first) < self.matched.route.shadow_share:
+            policy, shadow = shadow, policy
+        if policy.polyglot or (shadow is not None and shadow.by_language):
             own = [one.text for one in fields if one.prose and one.role == "user"]
             self.language = language_of("\n".join(own or [one.text for one in fields if one.prose]))
-        held = policy.under(Setting(route, key, model if isinstance(model, str) else "", self.language))
-        self.matched = replace(self.matched, policy=held)
+        setting = Setting(route, key, model if isinstance(model, str) else "", self.language)
+        self.matched = replace(self.matched, policy=policy.under(setting))
+        self.shadow = Shadow(shadow.under(setting)) if shadow is not None else None
 
     @property
     def headers(self) -> Headers:
@@ -94,6 +102,7 @@ class Exchange:
 
     def record(self, verdict: Verdict, direction: str) -> None:
         route = self.matched.route.name
+        self.done.setdefault(direction, []).extend(verdict.outcomes)
         for outcome in verdict.outcomes:
             self.outcomes.append(outcome)
             metrics.verdicts.labels(route, direction, outcome.rule, str(outcome.action), str(outcome.enforced).lower()).inc()
@@ -151,7 +160,27 @@ class Guarded:
                 exchange.doubt.cancel()
             if exchange is not None and exchange.grant is not None:
                 await exchange.grant.settle()
-            state.finished(request_id, exchange, status, time.perf_counter() - started)
+            await self._finished(exchange, request_id, status, time.perf_counter() - started)
+
+    async def _finished(self, exchange: Exchange | None, request_id: str, status: int, seconds: float) -> None:
+        """The record of the request; after it is known what the second policy would have done, where there is one."""
+        state = self._state
+        if exchange is None or exchange.shadow is None:
+            state.finished(request_id, exchange, status, seconds)
+            return
+        route, policy, shadow = exchange.matched.route.name, exchange.policy, exchange.shadow
+
+        async def compared() -> None:
+            try:
+                guard = exchange.snapshot.guard
+                found = await shadow.compare(guard, exchange.done, exchange.context, exchange.history)
+                count(request_id, route, policy, shadow.policy, found)
+            finally:
+                state.finished(request_id, exchange, status, seconds)
+
+        if not state.later(compared):
+            metrics.shadow_skipped.labels(route).inc()
+            state.finished(request_id, exchange, status, seconds)
 
     # -- the prompt
 
@@ -167,8 +196,10 @@ class Guarded:
         blocked = self._media(exchange, media)
         if blocked is not None:
             return blocked
-        reach = guard.reach(policy)
+        reach = max(guard.reach(policy), guard.reach(exchange.shadow.policy) if exchange.shadow else 0)
         segments = conversation(fields, reach)
+        if exchange.shadow is not None:
+            exchange.shadow.prompt = [(s, f.prose) for s, f in zip(segments, fields, strict=True)]
         exchange.context = "".join(s.text for s in segments if s.role in ("user", "tool"))[-CONTEXT:]
         if reach and segments:
             exchange.history = f"{segments[-1].before}\n{segments[-1].text}".strip()[-reach:]
@@ -314,6 +345,7 @@ class Guarded:
             history=exchange.history,
             doubted=exchange.doubt is not None,
             annotate=annotation if exchange.matched.route.annotations == "azure" else None,
+            listen=exchange.shadow.listen if exchange.shadow is not None else None,
         )
         kind = (b"content-type", sse.CONTENT_TYPE.encode())
         start = [kind, (b"cache-control", b"no-cache"), *exchange.headers, *kept(response, skip="content-type cache-control")]
@@ -382,6 +414,9 @@ class Guarded:
         changed = False
         azure = exchange.matched.route.annotations == "azure"
         for said in self._said(answer):
+            if exchange.shadow is not None:
+                for number, part in enumerate(said.parts):
+                    exchange.shadow.listen(replace(part, channel=(said.number, number)))
             outcome = await self._inspect_choice(exchange, answer, said.parts)
             if outcome is None:
                 continue
@@ -412,12 +447,7 @@ class Guarded:
             channel = Channel(rules, exchange.placeholders.child(), policy.streaming, policy.follow_limit, part.kind,
                               part.prose, exchange.restorer)  # fmt: skip
             if blocked is None:
-                pieces = [*channel.feed(part.text), *channel.finish()]
-                found = await asyncio.gather(
-                    *(judge.judge(policy, segment_of(p, exchange.context, exchange.history), patterns=False) for p in pieces)
-                )
-                for piece, verdict in zip(pieces, found, strict=True):
-                    channel.resolved(piece.number, verdict)
+                await whole.inspect(judge, policy, channel, part.text, exchange.context, exchange.history)
                 blocked = channel.blocked_by
                 for one in channel.verdicts:
                     exchange.record(one, "completion")

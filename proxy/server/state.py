@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from proxy.server.guarded import Exchange
 
 log = logging.getLogger("weir")
+_LATER = 256  # pieces of work
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Matched:
     route: Route
     policy: Policy
     provider: Provider
+    shadow: Policy | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class State:
     reload_error: str = ""
     limiter: Limiter = field(default_factory=Limiter)
     _retired: list[Provider | Judge] = field(default_factory=list)
+    _later: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
     def load(cls, config_path: Path | None, queue: ScoringQueue | None) -> State:
@@ -102,7 +105,17 @@ class State:
         log.info("reloaded", extra={"fields": {"policies": [p.ref for p in guard.policies.values()]}})
         return True
 
+    def later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Has it done when there is time, before the process ends. False where too much of that is waiting already."""
+        if len(self._later) >= _LATER:
+            return False
+        task = asyncio.create_task(work())
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+        return True
+
     async def close(self) -> None:
+        await asyncio.gather(*self._later, return_exceptions=True)
         for one in (*self._retired, *self.snapshot.providers.values(), *self.snapshot.guard.cascade.judges.values()):
             await one.close()
         await self.limiter.counters.close()
@@ -135,7 +148,8 @@ class State:
         provider = snapshot.providers[route.provider]
         if route.fallbacks:
             provider = Fallbacks([provider, *(snapshot.providers[name] for name in route.fallbacks)])
-        return Matched(route, snapshot.guard.policies[route.policy], provider)
+        policies = snapshot.guard.policies
+        return Matched(route, policies[route.policy], provider, policies[route.shadow] if route.shadow is not None else None)
 
     def caller(self, scope: Scope) -> KeyEntry | None:
         """The key that the caller showed; None where no keys are configured. Raises Refusal 401."""

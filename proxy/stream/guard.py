@@ -14,7 +14,7 @@ closing chunk. When the last choice has ended by a block, Weir closes the stream
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -78,6 +78,7 @@ class StreamGuard:
     prompt_tokens: int = 0
     restorer: Restorer | None = None
     annotate: Any = None  # verdict -> what a blocked chunk says of it
+    listen: Callable[[Part], None] | None = None  # told of every text as it comes
 
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _channels: dict[Hashable, Channel] = field(default_factory=dict)
@@ -187,6 +188,8 @@ class StreamGuard:
             part.start = self._sizes.get(part.channel, 0)
             self._sizes[part.channel] = part.start + len(part.text)
             fresh.setdefault(part.channel, []).append(part.text)
+            if self.listen is not None:
+                self.listen(part)
             if part.channel not in self._channels:
                 self._open(part)
         self._tokens += 1 if item.parts else 0
