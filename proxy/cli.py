@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import os
 import secrets
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import click
 
-from proxy import __version__, yamlfile
+from proxy import __version__, capacity, yamlfile
 from proxy.config import KeyEntry, is_loopback, load_config
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
@@ -69,27 +68,38 @@ main.add_command(policy)
 )
 @click.option("--host", help="Default: the config's `listen`, else 127.0.0.1.")
 @click.option("--port", type=int, help="Default: the config's `listen`, else 8080.")
-@click.option("--workers", default=1, show_default=True, help="Processes that share the port.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the port and the model."
+)
 @click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]), show_default=True)
-def serve(config_path: Path | None, host: str | None, port: int | None, workers: int, log_level: str) -> None:
+@click.pass_context
+def serve(
+    ctx: click.Context, config_path: Path | None, host: str | None, port: int | None, workers: int, log_level: str
+) -> None:
     """Run the proxy."""
-    import uvicorn  # only this command needs a server
-
-    from proxy.server.connection import Connection
+    from proxy.server import supervisor, worker  # only this command needs a server
+    from proxy.server.state import State, configure_log
+    from proxy.server.template import shareable
 
     config = load_config(config_path)
     host, port = host or config.listen.host, port if port is not None else config.listen.port
     if config.is_open and not is_loopback(host):
         raise click.UsageError(f"without `keys:` in the config Weir listens on loopback only, not on {host}; add a key first")
+    if short := capacity.shortage(config, workers, shareable(config)):
+        raise click.UsageError(short)
     _allow_connections()
-    os.environ["WEIR_CONFIG"] = str(config_path or "")
-    os.environ["WEIR_LOG_LEVEL"] = log_level
-    os.environ["WEIR_WELCOME"] = f"{host}:{port}"
-    uvicorn.run(
-        "proxy.server.factory:create", factory=True, host=host, port=port, workers=workers, log_level="warning",
-        access_log=False, loop="uvloop", http=Connection, ws="none", server_header=False, date_header=False,
-        timeout_graceful_shutdown=20,
-    )  # fmt: skip
+    configure_log(log_level)
+    for note in capacity.notes(config, workers):
+        click.echo(f"note: {note}", err=True)
+    try:
+        if workers > 1:
+            ctx.exit(supervisor.supervise(config_path, host, port, workers, log_level))
+        state = State.open(config_path)
+        server = worker.Server(state, host, port, lambda: click.echo(state.welcome(f"{host}:{port}"), err=True))
+        server.run()
+        ctx.exit(0 if server.started else 2)
+    except OSError as problem:
+        raise click.UsageError(f"cannot listen on {host}:{port}: {problem.strerror}") from None
 
 
 def _allow_connections() -> None:
@@ -358,13 +368,3 @@ def model_verify(ctx: click.Context, folder: Path, source: str | None, data: tup
         verify.write(classifier, found)
         click.echo(f"written to {folder / 'manifest.json'}")
     ctx.exit(0 if fine else 1)
-
-
-def configure_log(level: str) -> None:
-    from proxy.server.state import JsonFormatter  # the other commands have no log
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger("weir")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(level.upper())

@@ -93,8 +93,11 @@ class _Part(BaseModel):
 
 
 class Listen(_Part):
+    """`drain` is how long what has begun may take to its end when Weir is told to stop."""
+
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    drain: Annotated[float, BeforeValidator(_seconds), Field(ge=1, le=3600)] = 25.0
 
 
 class Timeouts(_Part):
@@ -248,8 +251,8 @@ class Price(_Part):
 
 
 class Limits(_Part):
-    """What one request and one connection may take, and where it is counted what keys take: in each process, or in the
-    Redis at `url`. `connections` are those of one process."""
+    """What one request and one connection may take, and where it is counted what keys take: in this Weir (all
+    of its workers together), or in the Redis at `url`. `connections` are those of one process."""
 
     body: Bytes = 32 * 1024 * 1024
     messages: Count = 4096

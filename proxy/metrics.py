@@ -1,8 +1,14 @@
-"""Prometheus metrics. Labels are routes, rules and actions: names from files, never text."""
+"""Prometheus metrics. Labels are routes, rules and actions: names from files, never text.
+
+Of several workers each keeps its numbers in files of one folder, and whichever is asked adds them up: a gauge's mode says how.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -16,13 +22,14 @@ first_text_seconds = Histogram(
     "weir_first_text_seconds", "From the request to the first released token", ["route"], buckets=_FAST, registry=registry
 )
 not_inspected = Counter("weir_not_inspected", "Text or media that nobody judged", ["route", "reason"], registry=registry)
-queue_depth = Gauge("weir_queue_depth", "Texts waiting for the classifier", registry=registry)
-cache_hits = Gauge("weir_verdict_cache_hits", "Texts whose scores were known", registry=registry)
-cache_misses = Gauge("weir_verdict_cache_misses", "Texts that were not known yet", registry=registry)
+queue_depth = Gauge("weir_queue_depth", "Texts waiting for the classifier", registry=registry, multiprocess_mode="livesum")
+cache_hits = Gauge("weir_verdict_cache_hits", "Texts whose scores were known", registry=registry, multiprocess_mode="sum")
+cache_misses = Gauge("weir_verdict_cache_misses", "Texts that were not known yet", registry=registry, multiprocess_mode="sum")
 screened = Gauge(
-    "weir_screened", "Texts that the screen said are surely fine, so that the classifier did not read them", registry=registry
-)
-streams = Gauge("weir_streams", "Streams in flight", registry=registry)
+    "weir_screened", "Texts that the screen said are surely fine, so that the classifier did not read them", registry=registry,
+    multiprocess_mode="sum",
+)  # fmt: skip
+streams = Gauge("weir_streams", "Streams in flight", registry=registry, multiprocess_mode="livesum")
 reloads = Counter("weir_reloads", "Configuration and policy reloads", ["result"], registry=registry)
 leaked_chars = Counter("weir_leaked_characters", "Blocked text that had left, in follow mode", ["route"], registry=registry)
 judge_answers = Counter("weir_judge_answers", "Questions to judges, by what came back", ["judge", "answer"], registry=registry)
@@ -44,6 +51,25 @@ shadow_skipped = Counter("weir_shadow_skipped", "Requests that the second policy
 limited = Counter("weir_limited", "Requests that a limit of their key refused", ["key", "limit"], registry=registry)
 key_tokens = Counter("weir_key_tokens", "Tokens of keys that tokens are counted for", ["key", "direction"], registry=registry)
 key_spend = Counter("weir_key_spend", "Money that keys with a budget have spent", ["key"], registry=registry)
-limits_shared = Gauge("weir_limits_shared", "1 while limits are counted in Redis, 0 while it is away", registry=registry)
+limits_shared = Gauge(
+    "weir_limits_shared", "1 while limits are counted in Redis, 0 while it is away", registry=registry,
+    multiprocess_mode="livemin",
+)  # fmt: skip
 limits_errors = Counter("weir_limits_errors", "Times that the limits' Redis did not answer", registry=registry)
 connections_cut = Counter("weir_connections_cut", "Connections that Weir ended", ["reason"], registry=registry)
+policies = Gauge(
+    "weir_policies",
+    "Workers that judge by this version of a policy",
+    ["policy"],
+    registry=registry,
+    multiprocess_mode="livesum",
+)
+
+
+def exposition() -> bytes:
+    """Of this process, or of all workers."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(registry)
+    of_all = CollectorRegistry()
+    MultiProcessCollector(of_all)  # type: ignore[no-untyped-call]
+    return generate_latest(of_all)

@@ -41,9 +41,8 @@ class ScoringQueue:
         self._limit, self._remember = depth, remember
         self._known: OrderedDict[bytes, Found] = OrderedDict()
         self._running: dict[bytes, asyncio.Future[Found]] = {}
-        self._threads = [threading.Thread(target=self._work, name=f"weir-classifier-{i}", daemon=True) for i in range(workers)]
-        for thread in self._threads:
-            thread.start()
+        self._workers = workers
+        self._threads: list[threading.Thread] = []  # from the first text on: a process with threads cannot well be forked
 
     @property
     def depth(self) -> int:
@@ -76,8 +75,15 @@ class ScoringQueue:
             self.cache_misses += 1
             running = loop.create_future()
             self._running[key] = running
+            self._start()
             self._jobs.put(_Job((text, context), sift and not embed, embed, key, loop, running))
         return await asyncio.shield(running)  # a caller that goes away must not take the others' answer along
+
+    def _start(self) -> None:
+        while len(self._threads) < self._workers:
+            name = f"weir-classifier-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
 
     def _digest(self, text: str, context: str) -> bytes:
         digest = blake2b(digest_size=16, key=self.classifier.artefact.sha256[:32].encode())

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -97,13 +97,8 @@ class Metrics:
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        queue = self._state.queue
-        if queue is not None:
-            metrics.queue_depth.set(queue.depth)
-            metrics.cache_hits.set(queue.cache_hits)
-            metrics.cache_misses.set(queue.cache_misses)
-            metrics.screened.set(queue.screened)
-        await respond(send, 200, generate_latest(metrics.registry), [], CONTENT_TYPE_LATEST)
+        self._state.observe()
+        await respond(send, 200, metrics.exposition(), [], CONTENT_TYPE_LATEST)
 
 
 class Models:

@@ -23,6 +23,7 @@ log = logging.getLogger("weir")
 HEADERS = 64 * 1024  # bytes of a request's head
 SPARE = 64  # connections over the limit that are still told so; further ones are closed at once
 SWEEP = 1.0  # seconds
+LINGER = 1.0  # seconds without a byte after which a kept connection is closed when the process stops
 
 _ENDED = {
     "slow headers": (b"408 Request Timeout", 408, "Your request's headers did not arrive in time.", "request_timeout"),
@@ -33,6 +34,7 @@ _ENDED = {
 
 class Connection(HttpToolsProtocol):
     limits = Limits()  # the process's; set before it listens
+    draining = False  # the process stops
 
     _waiting_for: str = "slow headers"
     _deadline: float | None = None
@@ -84,6 +86,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self._head = 0
+        if self.draining:
+            self.cycle.keep_alive = False  # said in the answer's head, so that the client sends nothing more here
         if self._waiting_for != "slow reader" or self._deadline is None:
             self._expect("slow body", self.limits.body_timeout)
 
@@ -91,6 +95,22 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         if self._waiting_for == "slow body":
             self._deadline = None
+
+    # -- the end of the process
+
+    def shutdown(self) -> None:
+        """Nothing is closed under a request that may be on its way: what comes next is answered, with `connection: close`."""
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.draining and not self.transport.is_closing():
+            self.loop.call_later(LINGER, self.close_if_silent)
+
+    def close_if_silent(self) -> None:
+        if self._is_idle and not self._head and not self.transport.is_closing():
+            self.transport.close()
 
     # -- deadlines
 

@@ -33,6 +33,7 @@ from proxy.upstream.demo import Demo
 from proxy.upstream.fallback import Fallbacks
 from proxy.upstream.openai import OpenAI
 from proxy.wire.parts import Json, Request
+from proxy.workbench import load_queue
 from proxy.yamlfile import FileError
 
 if TYPE_CHECKING:
@@ -82,6 +83,35 @@ class State:
         snapshot = Snapshot.of(config, load_guard(config, queue), providers(config))
         return cls(config_path, snapshot, queue, limiter=Limiter.of_config(config))
 
+    @classmethod
+    def open(cls, config_path: Path | None) -> State:
+        """With the model that the config names."""
+        return cls.load(config_path, load_queue(load_config(config_path)))
+
+    def welcome(self, where: str) -> str:
+        config = self.snapshot.config
+        model = f"{self.queue.classifier.artefact.name} ({self.queue.classifier.artefact.sha256[:8]})" if self.queue else "none"
+        routes = ", ".join(
+            f"{r.match.model} -> {r.provider} under {self.snapshot.guard.policies[r.policy].ref}" for r in config.routes
+        )
+        keys = f"{len(config.keys)} keys" if config.keys else "none configured: open, on loopback only"
+        notes = "".join(f"  note    {note}\n" for note in [*config.unused, *self.snapshot.prices.notices(config)])
+        return (
+            f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n{notes}  try     "
+            f"curl -s http://{where}/v1/chat/completions -H 'content-type: application/json' "
+            """-d '{"model":"demo","messages":[{"role":"user","content":"/contact"}]}'"""
+        )
+
+    def observe(self) -> None:
+        """Brings the metrics up to date that are states rather than events."""
+        if self.queue is not None:
+            metrics.queue_depth.set(self.queue.depth)
+            metrics.cache_hits.set(self.queue.cache_hits)
+            metrics.cache_misses.set(self.queue.cache_misses)
+            metrics.screened.set(self.queue.screened)
+        for policy in self.snapshot.guard.policies.values():
+            metrics.policies.labels(policy.ref).set(1)
+
     # -- reload: parse, validate, load, swap one reference
 
     def reload(self) -> bool:
@@ -101,6 +131,9 @@ class State:
         asked = guard.cascade.judges
         self._retired += [j for n, j in old.guard.cascade.judges.items() if asked.get(n) is not j]
         self.reload_error = ""
+        for policy in {p.ref for p in old.guard.policies.values()} - {p.ref for p in guard.policies.values()}:
+            metrics.policies.labels(policy).set(0)
+        self.observe()
         metrics.reloads.labels("done").inc()
         log.info("reloaded", extra={"fields": {"policies": [p.ref for p in guard.policies.values()]}})
         return True
@@ -254,6 +287,13 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             body["exception"] = record.exc_info[0].__name__
         return msgspec.json.encode(body).decode()
+
+
+def configure_log(level: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(level.upper())
 
 
 async def watch(state: State, stop: asyncio.Event) -> None:
