@@ -256,11 +256,11 @@ class Supervisor:
         for worker in self._workers:
             self._leave(worker)
         self._workers = []
-        for worker in self._leaving:
-            await worker.gone.wait()
-        if self._template is not None:
+        if self._template is not None:  # it holds the listening socket too: whoever comes now is refused, not left to wait
             self._template.close()
             await self._template.process.wait()
+        for worker in list(self._leaving):
+            await worker.gone.wait()
         for task in list(self._tasks):
             await task
 
