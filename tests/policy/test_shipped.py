@@ -26,10 +26,15 @@ async def test_examples_that_patterns_decide(path: Path) -> None:
         findings = scanner.select(policy.pattern_ids(example.direction)).scan(example.text).findings
         return decide(policy, Segment(example.text, example.speaker, example.direction), findings, None, ())
 
-    asks = {r.id for r in policy.rules if r.kind == "category"}
+    asks = {r.id for r in policy.rules if r.scored}
     results = [r for r in await run_examples(policy, judge) if r.example.rule not in asks]
     assert [r.difference for r in results if not r.passed] == []
     assert len(results) >= 6
+
+
+@pytest.mark.parametrize("name", ["health", "permissive"])
+def test_packs_have_twenty_examples(name: str) -> None:
+    assert len(load_policy(builtin.POLICIES / f"{name}.yaml", TABLE).examples) >= 20
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
