@@ -44,17 +44,17 @@ class Head:
         place = fpr * count
         if place >= 1:
             low = min(int(place), count - 1)
-            return _sigmoid(self.calm[low] + 1e-6)
+            return sigmoid(self.calm[low] + 1e-6)
         tail = max(5, int(_TAIL * count))
         ranks = np.log((np.arange(tail) + 0.5) / count)
         slope, start = np.polyfit(ranks, np.array(self.calm[:tail]), 1)
-        return _sigmoid(max(self.calm[0] + 1e-6, float(start + slope * math.log(fpr))))
+        return sigmoid(max(self.calm[0] + 1e-6, float(start + slope * math.log(fpr))))
 
     def threshold_of_topic(self, fpr: float) -> float:
         """For the inverted sense: the score below which a share `fpr` of texts on the topic lies, taken to be spread as the
         examples are."""
         own = np.array(self.own[: self.violating])
-        return _sigmoid(float(own.mean() - NormalDist().inv_cdf(1 - fpr) * max(float(own.std()), 0.3)))
+        return sigmoid(float(own.mean() - NormalDist().inv_cdf(1 - fpr) * max(float(own.std()), 0.3)))
 
 
 def fit(violates: Array, allows: Array, background: Array) -> Head:
@@ -99,5 +99,5 @@ def _newton(rows: Array, label: Array, weight: Array, start: Array | None) -> Ar
     return found
 
 
-def _sigmoid(value: float) -> float:
+def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, value))))

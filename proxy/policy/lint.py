@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from proxy import yamlfile
+from proxy.model.fewshot import sigmoid
 from proxy.policy.load import ANY, Calibration, Detectors, Example, Policy, Rule, load_policy
 from proxy.policy.schema import Detect, PolicyFile, RuleFile
 from proxy.types import Action
@@ -102,7 +102,7 @@ def _by_examples(rule: Rule, detect: Detect, at: Loc) -> Iterator[Warned]:
     if rule.head is None:
         return
     line = rule.threshold("user")
-    likeness = [1 / (1 + math.exp(-max(-30.0, min(30.0, value)))) for value in rule.head.own]
+    likeness = [sigmoid(value) for value in rule.head.own]
     hits = [(1 - p if rule.inverted else p) >= line for p in likeness]
     known = [(side, i) for side in (learnt, other) for i in range(len(sides[side]))]
     wrong = [(side, i) for (side, i), hit in zip(known, hits, strict=True) if hit is not (side == "violates")]

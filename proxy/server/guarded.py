@@ -59,7 +59,7 @@ class Exchange:
     body: dict[str, Any] = field(repr=False)
     grant: Grant | None = None  # what the caller's key has given for it
     action: Action = Action.PASS
-    outcomes: list[Outcome] = field(default_factory=list)
+    done: list[tuple[str, Outcome]] = field(default_factory=list)  # with the direction of each
     skipped: list[Failure] = field(default_factory=list)
     placeholders: Placeholders = field(default_factory=Placeholders)
     restorer: Restorer | None = None
@@ -68,12 +68,15 @@ class Exchange:
     steps: list[Step] = field(default_factory=list)
     doubt: asyncio.Task[Verdict] | None = None  # a judge that comes after is still at the prompt
     shadow: Shadow | None = None
-    done: dict[str, list[Outcome]] = field(default_factory=dict)  # `outcomes` by direction
     language: str = ""  # that the user writes in, all turns together; where there is no user, anybody
 
     @property
     def policy(self) -> Policy:
         return self.matched.policy
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [outcome for _, outcome in self.done]
 
     def hold(self, key: str, fields: list[Field]) -> None:
         """Leaves of the policy those rules that hold here. `key` is the caller's."""
@@ -102,9 +105,8 @@ class Exchange:
 
     def record(self, verdict: Verdict, direction: str) -> None:
         route = self.matched.route.name
-        self.done.setdefault(direction, []).extend(verdict.outcomes)
         for outcome in verdict.outcomes:
-            self.outcomes.append(outcome)
+            self.done.append((direction, outcome))
             metrics.verdicts.labels(route, direction, outcome.rule, str(outcome.action), str(outcome.enforced).lower()).inc()
         for failure in verdict.not_inspected:
             self.skip(failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
@@ -50,10 +50,8 @@ class Shadow:
         """The provider has said this."""
         self._answer.setdefault(part.channel, _Heard(part.kind, part.prose, [])).text.append(part.text)
 
-    async def compare(
-        self, guard: Guard, done: Mapping[str, Iterable[Outcome]], context: str, history: str
-    ) -> list[Difference]:
-        """`done`: by direction, the outcomes of the policy in force. One entry for each direction that both have read."""
+    async def compare(self, guard: Guard, done: Sequence[tuple[str, Outcome]], context: str, history: str) -> list[Difference]:
+        """`done`: what the policy in force decided, with the direction. One entry for each direction that both have read."""
         found = []
         if self.prompt is not None:
             verdicts = await asyncio.gather(*(guard.judge(self.policy, s, prose=prose) for s, prose in self.prompt))
@@ -68,9 +66,9 @@ class Shadow:
         return found
 
 
-def _difference(direction: str, done: Mapping[str, Iterable[Outcome]], shadow: Sequence[Outcome]) -> Difference:
+def _difference(direction: str, done: Sequence[tuple[str, Outcome]], shadow: Sequence[Outcome]) -> Difference:
     # What the policy itself says of media or unknown fields is no rule's doing.
-    before = [o for o in done.get(direction, ()) if o.enforced and o.decided_by != "policy"]
+    before = [o for which, o in done if which == direction and o.enforced and o.decided_by != "policy"]
     after = [o for o in shadow if o.enforced]
     old, new = {o.rule for o in before}, {o.rule for o in after}
     return Difference(direction, _strictest(before), _strictest(after), tuple(sorted(new - old)), tuple(sorted(old - new)))

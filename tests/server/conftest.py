@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -173,20 +174,26 @@ def start(config: Path, log: Path, *options: str) -> Weir:
     raise RuntimeError("not ready: " + log.read_text())
 
 
+@contextlib.contextmanager
+def running(folder: Path, config: str, **policies: str) -> Iterator[Weir]:
+    """A Weir with this config and these policies, which ends well."""
+    for name in ("config", "policies"):
+        (folder / name).mkdir()
+    for name, policy in policies.items():
+        (folder / "policies" / f"{name}.yaml").write_text(policy)
+    path = folder / "config" / "weir.yaml"
+    path.write_text(config)
+    weir = start(path, folder / "log")
+    yield weir
+    weir.process.terminate()
+    assert weir.process.wait(20) in (0, -15)
+
+
 @pytest.fixture(scope="session")
 def weir(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
-    folder = tmp_path_factory.mktemp("weir")
-    (folder / "config").mkdir()
-    (folder / "policies").mkdir()
-    (folder / "policies" / "test.yaml").write_text(POLICY)
-    (folder / "policies" / "judged.yaml").write_text(MODEL_POLICY)
     refuse = POLICY.replace("name: test", "name: refuse\non_block: refuse\nrefusal: No, thank you.").replace(
         "media: flag", "media: block"
     )
-    (folder / "policies" / "refuse.yaml").write_text(refuse)
-    config = folder / "config" / "weir.yaml"
-    config.write_text(CONFIG.format(upstream=upstream.port))
-    running = start(config, folder / "log")
-    yield running
-    running.process.terminate()
-    assert running.process.wait(20) in (0, -15)
+    config = CONFIG.format(upstream=upstream.port)
+    with running(tmp_path_factory.mktemp("weir"), config, test=POLICY, judged=MODEL_POLICY, refuse=refuse) as one:
+        yield one

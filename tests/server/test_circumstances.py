@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from openai import BadRequestError, OpenAI
 
-from tests.server.conftest import Upstream, Weir, answer, start, whole
+from tests.server.conftest import Upstream, Weir, answer, running, whole
 
 POLICY = """
 version: 1
@@ -45,18 +45,10 @@ keys:
 
 @pytest.fixture(scope="module")
 def weir(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
-    folder = tmp_path_factory.mktemp("circumstances")
-    for name in ("config", "policies"):
-        (folder / name).mkdir()
-    (folder / "policies" / "told.yaml").write_text(POLICY)
-    (folder / "policies" / "plain.yaml").write_text(PLAIN)
-    config = folder / "config" / "weir.yaml"
     digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("partner", "staff")}
-    config.write_text(CONFIG.format(upstream=upstream.port, **digests))
-    running = start(config, folder / "log")
-    yield running
-    running.process.terminate()
-    assert running.process.wait(20) in (0, -15)
+    config = CONFIG.format(upstream=upstream.port, **digests)
+    with running(tmp_path_factory.mktemp("circumstances"), config, told=POLICY, plain=PLAIN) as one:
+        yield one
 
 
 def said(weir: Weir, upstream: Upstream, text: str, model: str = "gpt", key: str = "staff") -> str | None:

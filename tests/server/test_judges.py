@@ -11,7 +11,7 @@ import pytest
 from openai import APIError, BadRequestError, InternalServerError, OpenAI
 
 from tests.judge.scripted import ScriptedJudge, before, content, said, serving
-from tests.server.conftest import Upstream, Weir, answer, chunk, start, streamed, whole
+from tests.server.conftest import Upstream, Weir, answer, chunk, running, streamed, whole
 
 WAIT = """
 version: 1
@@ -45,19 +45,11 @@ def judge_server() -> Iterator[ScriptedJudge]:
 
 @pytest.fixture(scope="module")
 def weir(upstream: Upstream, judge_server: ScriptedJudge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
-    folder = tmp_path_factory.mktemp("judged")
-    (folder / "config").mkdir()
-    (folder / "policies").mkdir()
     after = WAIT.replace("name: wait", "name: after") + "    judging: after\n"
-    (folder / "policies" / "wait.yaml").write_text(WAIT)
-    (folder / "policies" / "after.yaml").write_text(after)
-    (folder / "policies" / "lenient.yaml").write_text(WAIT.replace("wait", "lenient") + "    on_error: pass\n")
-    config = folder / "config" / "weir.yaml"
-    config.write_text(CONFIG.format(upstream=upstream.port, judge=judge_server.url))
-    running = start(config, folder / "log")
-    yield running
-    running.process.terminate()
-    assert running.process.wait(20) in (0, -15)
+    lenient = WAIT.replace("wait", "lenient") + "    on_error: pass\n"
+    config = CONFIG.format(upstream=upstream.port, judge=judge_server.url)
+    with running(tmp_path_factory.mktemp("judged"), config, wait=WAIT, after=after, lenient=lenient) as one:
+        yield one
 
 
 @pytest.fixture

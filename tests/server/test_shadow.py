@@ -11,7 +11,7 @@ import pytest
 from openai import BadRequestError, OpenAI
 
 from proxy.server.shadow import drawn
-from tests.server.conftest import Upstream, Weir, answer, chunk, start, streamed, whole
+from tests.server.conftest import Upstream, Weir, answer, chunk, running, streamed, whole
 
 LIVE = """
 version: 1
@@ -39,17 +39,9 @@ routes:
 
 @pytest.fixture(scope="module")
 def weir(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
-    folder = tmp_path_factory.mktemp("shadow")
-    for name in ("config", "policies"):
-        (folder / name).mkdir()
-    (folder / "policies" / "live.yaml").write_text(LIVE)
-    (folder / "policies" / "next.yaml").write_text(NEXT)
-    config = folder / "config" / "weir.yaml"
-    config.write_text(CONFIG.format(upstream=upstream.port))
-    running = start(config, folder / "log")
-    yield running
-    running.process.terminate()
-    assert running.process.wait(20) in (0, -15)
+    config = CONFIG.format(upstream=upstream.port)
+    with running(tmp_path_factory.mktemp("shadow"), config, live=LIVE, next=NEXT) as one:
+        yield one
 
 
 @pytest.fixture
@@ -78,7 +70,7 @@ def test_a_prompt_that_only_the_candidate_would_block(weir: Weir, client: OpenAI
     (found,) = differences(weir, made.headers["x-weir-request-id"])
     assert (found["direction"], found["action"], found["shadow_action"]) == ("prompt", "redact", "block")
     assert (found["gained"], found["lost"]) == (["birds"], ["mail"])
-    text = weir.get("/metrics").decode() if isinstance(weir.get("/metrics"), bytes) else str(weir.get("/metrics"))
+    text = str(weir.get("/metrics"))
     assert 'weir_shadow_total{action="redact",direction="prompt",route="main",shadow="block"}' in text
     assert 'weir_shadow_rules_total{change="gained",route="main",rule="birds"}' in text
 
