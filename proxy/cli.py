@@ -16,7 +16,9 @@ from typing import Any
 import click
 
 from proxy import __version__, capacity, yamlfile
-from proxy.config import KeyEntry, is_loopback, load_config
+from proxy.audit import AuditError
+from proxy.audit_commands import audit
+from proxy.config import Audit, KeyEntry, is_loopback, load_config
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
 from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
@@ -45,7 +47,7 @@ class _Command(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (FileError, ModelError) as problem:
+        except (FileError, ModelError, AuditError) as problem:
             click.echo(str(problem), err=True)
             ctx.exit(2)
 
@@ -57,6 +59,7 @@ def main() -> None:
 
 
 main.add_command(policy)
+main.add_command(audit)
 
 
 # -- serve
@@ -89,6 +92,8 @@ def serve(
         raise click.UsageError(short)
     _allow_connections()
     configure_log(log_level)
+    if config.audit is not None:
+        _check_audit(config.audit)
     for note in capacity.notes(config, workers):
         click.echo(f"note: {note}", err=True)
     try:
@@ -100,6 +105,13 @@ def serve(
         ctx.exit(0 if server.started else 2)
     except OSError as problem:
         raise click.UsageError(f"cannot listen on {host}:{port}: {problem.strerror}") from None
+
+
+def _check_audit(settings: Audit) -> None:
+    """Makes or migrates the tables once, before anything forks; a log that cannot be opened is said now."""
+    from proxy.server.state import open_audit
+
+    open_audit(settings).close()
 
 
 def _allow_connections() -> None:

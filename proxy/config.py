@@ -31,7 +31,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
 
 
-def _seconds(value: Any) -> Any:
+def seconds_of(value: Any) -> Any:
+    """`"10s"` or `"30d"` as a number; anything else as it is. Raises ValueError."""
     if isinstance(value, str):
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|m|h|d)", value.strip())
         if not match:
@@ -80,7 +81,7 @@ def _url(value: str) -> str:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(seconds_of), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1024)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Count = Annotated[int, Field(gt=0)]
@@ -97,7 +98,7 @@ class Listen(_Part):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
-    drain: Annotated[float, BeforeValidator(_seconds), Field(ge=1, le=3600)] = 25.0
+    drain: Annotated[float, BeforeValidator(seconds_of), Field(ge=1, le=3600)] = 25.0
 
 
 class Timeouts(_Part):
@@ -235,11 +236,28 @@ class KeyEntry(_Part):
 
 
 class Audit(_Part):
-    """Accepted, and of no effect in this version."""
+    """The decision log. `text`: what of people's words is kept, sealed. `key` is the secret that chains, hashes and seals;
+    SQLite keeps one of its own beside the file if none is given. `queue` records may wait: then `on_full` says whether requests
+    wait too, or records are dropped and counted. `commit: each` has a record in the store before its request goes on."""
 
     url: str = Field(default="sqlite:///weir.db", repr=False)
     text: Literal["never", "redacted", "full"] = "never"
+    key: str | None = Field(default=None, min_length=16, repr=False)
     retain: Seconds | None = None
+    queue: Count = 10_000
+    on_full: Literal["block", "drop_and_count"] = "drop_and_count"
+    commit: Literal["batch", "each"] = "batch"
+
+    @field_validator("url")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if not re.match(r"sqlite:///.|postgresql(\+psycopg)?://", value) or value.startswith("sqlite:///:memory:"):
+            raise ValueError('the "url" of audit begins with "sqlite:///" and names a file, or with "postgresql://"')
+        return value
+
+    @property
+    def is_shared(self) -> bool:
+        return not self.url.startswith("sqlite")
 
 
 class Price(_Part):
@@ -298,13 +316,6 @@ class Config(BaseModel):
     def is_open(self) -> bool:
         """No key is asked for. Then the proxy belongs on loopback only."""
         return not self.keys
-
-    @property
-    def unused(self) -> list[str]:
-        """What the file asks for and this version does not do; said at every start."""
-        return [
-            *(["audit: this version keeps no audit store; verdicts are in the log"] if self.audit else []),
-        ]
 
     @property
     def policy_folder(self) -> Path:
@@ -376,6 +387,11 @@ def _checked(config: Config) -> Iterable[Wrong]:
     yield from _checked_keys(config)
     if config.limits.url and not _installed("redis"):
         yield ("limits", "url"), "shared limits need the redis extra: pip install 'weir[redis]'"
+    if config.audit is not None and config.audit.is_shared:
+        if config.audit.key is None:
+            yield ("audit",), 'a decision log in PostgreSQL needs a "key", the same for all who write to it'
+        if not _installed("psycopg"):
+            yield ("audit", "url"), "PostgreSQL needs the postgres extra: pip install 'weir[postgres]'"
     if config.is_open and not is_loopback(config.listen.host):
         yield ("listen", "host"), 'without "keys" the proxy is open to everybody: listen on 127.0.0.1, or list keys'
 

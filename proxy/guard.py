@@ -68,6 +68,11 @@ class Guard:
     cascade: Cascade = field(default_factory=lambda: Cascade({}))
     _plans: dict[tuple[str, int, str], _Plan] = field(default_factory=dict)
 
+    @property
+    def classifier(self) -> str:
+        """The hash of the model that decides; empty without one."""
+        return self.queue.classifier.artefact.sha256 if self.queue is not None else ""
+
     def plan(self, policy: Policy, direction: Direction) -> _Plan:
         key = (policy.sha, policy.variant, direction)
         plan = self._plans.get(key)

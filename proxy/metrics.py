@@ -57,6 +57,12 @@ limits_shared = Gauge(
 )  # fmt: skip
 limits_errors = Counter("weir_limits_errors", "Times that the limits' Redis did not answer", registry=registry)
 connections_cut = Counter("weir_connections_cut", "Connections that Weir ended", ["reason"], registry=registry)
+audit_records = Counter("weir_audit_records", "Records written to the decision log", registry=registry)
+audit_dropped = Counter("weir_audit_dropped", "Records that did not reach the decision log", registry=registry)
+audit_errors = Counter("weir_audit_errors", "Times that the decision log did not answer", registry=registry)
+audit_waiting = Gauge(
+    "weir_audit_waiting", "Records that wait for the decision log", registry=registry, multiprocess_mode="livesum"
+)
 policies = Gauge(
     "weir_policies",
     "Workers that judge by this version of a policy",

@@ -23,7 +23,7 @@ from proxy.policy.data import Row, read_rows
 from proxy.policy.difference import changes, listed, summary
 from proxy.policy.junit import junit
 from proxy.policy.lint import lint
-from proxy.policy.load import Example, Policy, Rule
+from proxy.policy.load import Example, Policy, Rule, load_policy
 from proxy.policy.swap import swap
 from proxy.policy.template import TEMPLATES, Wish, begun
 from proxy.policy.tune import ENOUGH, Tuned, at_cost, at_rate, measured, patch, rewritten
@@ -128,13 +128,23 @@ async def _tested(guard: Guard, found: Policy, cases: Iterable[Example]) -> list
 @policy.command("diff")
 @click.argument("before", type=_FILE)
 @click.argument("after", type=_FILE)
-@click.option("--data", multiple=True, required=True, type=_FILE, help="Texts: JSON lines or CSV, .gz too; may be repeated.")
+@click.option("--data", multiple=True, type=_FILE, help="Texts: JSON lines or CSV, .gz too; may be repeated.")
+@click.option("--from-audit", is_flag=True, help="Instead: what AFTER did differently as the shadow of BEFORE, as recorded.")
+@click.option("--url", help="With --from-audit: of the decision log. Default: the config's.")
 @click.option("--limit", default=50, show_default=True, help="How many changes to list.")
 @click.option("--show", is_flag=True, help="List the beginnings of the texts too.")
 @_CONFIG
-def policy_diff(before: Path, after: Path, data: tuple[Path, ...], limit: int, show: bool, config_path: Path | None) -> None:
+def policy_diff(
+    before: Path, after: Path, data: tuple[Path, ...], from_audit: bool, url: str | None, limit: int, show: bool,
+    config_path: Path | None,
+) -> None:  # fmt: skip
     """What would change for these texts if BEFORE became AFTER. Exit 1 if anything would."""
     config = load_config(config_path)
+    if from_audit is bool(data):
+        raise click.UsageError("give either --data FILE or --from-audit")
+    if from_audit:
+        _shadowed(find_policy(str(before), config), find_policy(str(after), config), config, url, limit)
+        return
     rows = [row for path in data for row in read_rows(path)]
     queue = load_queue(config)
     sides = [open_guard(find_policy(str(path), config), queue, config) for path in (before, after)]
@@ -153,6 +163,22 @@ def policy_diff(before: Path, after: Path, data: tuple[Path, ...], limit: int, s
         click.echo(listed(change, show))
     if len(found) > limit:
         click.echo(f"… and {len(found) - limit} more; --limit lists them")
+    if found:
+        click.get_current_context().exit(1)
+
+
+def _shadowed(before: Path, after: Path, config: Config, url: str | None, limit: int) -> None:
+    from proxy.audit import replay
+    from proxy.audit.store import Query  # sqlalchemy is for those alone who keep a log
+    from proxy.audit_commands import opened
+
+    live, candidate = (load_policy(path, None).ref for path in (before, after))
+    with opened(config, url) as store:
+        compared, found = replay.shadowed(store.read(Query(kind="request")), live, candidate)
+    for line in replay.summary(found, compared):
+        click.echo(line)
+    for change in found[:limit]:
+        click.echo(f"  {change}")
     if found:
         click.get_current_context().exit(1)
 

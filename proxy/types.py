@@ -150,6 +150,7 @@ class Verdict:
     unavailable: bool = False  # the block comes from a failure under `on_error: block`, not from the text
     steps: tuple[Step, ...] = ()
     pending: bool = False
+    scores: Scores | None = field(default=None, compare=False)  # the classifier's; what the screen excluded has none
 
     @property
     def blocking(self) -> Outcome | None:

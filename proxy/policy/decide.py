@@ -67,6 +67,7 @@ def decide(
         redactions=_merged(redactions, len(segment.text)),
         not_inspected=tuple(dict.fromkeys(missed)),
         unavailable=unavailable and action is not Action.BLOCK,
+        scores=scores,
     )
 
 

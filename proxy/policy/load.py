@@ -146,6 +146,7 @@ class Policy:
     unknown_fields: Literal["inspect", "block"] = "inspect"
     examples: tuple[Example, ...] = ()
     source: Path | None = None
+    text: str = field(default="", repr=False, compare=False)  # of the file
     variant: int = -1  # which of its conditional rules are among `rules`, a bit each
 
     def under(self, setting: Setting) -> Policy:
@@ -242,7 +243,7 @@ class _Compiler:
         text: str,
     ) -> None:
         self._file, self._positions, self._calibration, self._detectors = file, positions, calibration, detectors
-        self._name = name
+        self._name, self._text = name, text
         self._sha = hashlib.sha256(text.encode()).hexdigest()
         self._problems: list[Problem] = []
 
@@ -269,6 +270,7 @@ class _Compiler:
             unknown_fields=file.unknown_fields,
             examples=examples,
             source=source,
+            text=self._text,
         )
 
     def _wrong(self, at: Loc, message: str) -> None:

@@ -52,6 +52,7 @@ def build(state: State) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
+        state.start()
         stop = asyncio.Event()
         watching = asyncio.create_task(watch(state, stop))
         try:

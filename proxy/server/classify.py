@@ -20,7 +20,8 @@ from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.policy.load import Policy, Rule, parse_policy
 from proxy.server.answers import Refusal, param_of, respond
 from proxy.server.guarded import conversation, read_json
-from proxy.server.state import State, step_json
+from proxy.server.recorder import bare, step_json
+from proxy.server.state import State
 from proxy.types import Action, Segment, Verdict
 from proxy.wire.chat import read_request
 from proxy.wire.openai import error
@@ -77,7 +78,9 @@ class Classify:
             status = refused.status
             await respond(send, refused.status, refused.body, [*headers, *refused.headers])
         finally:
-            state.finished(request_id, None, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            state.finished(request_id, None, status, seconds)
+            await state.record(bare(request_id, "classify", status, "", seconds))
 
     async def _reasons(self, segments: list[Segment], found: list[Verdict]) -> list[list[Explanation]]:
         """For each text the categories whose rules took effect; a text that nothing was found in needs no explanation."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.types import Receive, Scope
 from starlette.types import Send as AsgiSend
 
 from proxy import metrics
-from proxy.config import Limits
+from proxy.config import KeyEntry, Limits
 from proxy.guard import CONTEXT
 from proxy.policy.circumstances import Setting
 from proxy.policy.load import Policy
@@ -20,15 +21,17 @@ from proxy.server import shape, whole
 from proxy.server.answers import Headers, Refusal, annotation, filter_results, prompt_blocked, respond
 from proxy.server.limits import Grant
 from proxy.server.meter import Metered, asks_for_usage
+from proxy.server.recorder import bare, begun, ended
 from proxy.server.relay import relay
-from proxy.server.shadow import Shadow, count, drawn
+from proxy.server.shadow import Difference, Shadow, count, drawn
 from proxy.server.state import Matched, Snapshot, State
+from proxy.server.trace import Read, Trace, path_of, place_of
 from proxy.stream.channel import Channel
 from proxy.stream.guard import StreamGuard, tokens_within
 from proxy.text.jsontext import JsonText
 from proxy.text.language import language_of
 from proxy.text.redact import Placeholders, Restorer, redact
-from proxy.types import Action, Failure, Outcome, Segment, Step, Verdict
+from proxy.types import Action, Direction, Failure, Outcome, Segment, Step, Verdict
 from proxy.upstream import Call, Response, UpstreamError
 from proxy.wire import sse
 from proxy.wire.api import Api
@@ -59,7 +62,8 @@ class Exchange:
     body: dict[str, Any] = field(repr=False)
     grant: Grant | None = None  # what the caller's key has given for it
     action: Action = Action.PASS
-    done: list[tuple[str, Outcome]] = field(default_factory=list)  # with the direction of each
+    read: list[Read] = field(default_factory=list)  # what was decided
+    trace: Trace = field(default_factory=Trace)
     skipped: list[Failure] = field(default_factory=list)
     placeholders: Placeholders = field(default_factory=Placeholders)
     restorer: Restorer | None = None
@@ -76,7 +80,7 @@ class Exchange:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        return [outcome for _, outcome in self.done]
+        return [outcome for one in self.read for outcome in one.verdict.outcomes]
 
     def hold(self, key: str, fields: list[Field]) -> None:
         """Leaves of the policy those rules that hold here. `key` is the caller's."""
@@ -103,14 +107,30 @@ class Exchange:
             *(self.grant.headers if self.grant else ()),
         ]
 
-    def record(self, verdict: Verdict, direction: str) -> None:
+    def record(self, verdict: Verdict, direction: Direction, place: str) -> None:
         route = self.matched.route.name
+        if verdict.outcomes:
+            self.read.append(Read(direction, place, verdict))
         for outcome in verdict.outcomes:
-            self.done.append((direction, outcome))
             metrics.verdicts.labels(route, direction, outcome.rule, str(outcome.action), str(outcome.enforced).lower()).inc()
         for failure in verdict.not_inspected:
             self.skip(failure)
         self.steps += verdict.steps
+
+    def ears(self) -> Callable[[Part], None] | None:
+        """Who wants to hear what the provider says; None if nobody does."""
+        shadow = self.shadow
+        if not self.trace.keeps:
+            return shadow.listen if shadow is not None else None
+        if shadow is None:
+            return self.trace.listen
+        both = (self.trace.listen, shadow.listen)
+
+        def listen(part: Part) -> None:
+            for one in both:
+                one(part)
+
+        return listen
 
     def skip(self, failure: Failure) -> None:
         self.skipped.append(failure)
@@ -134,55 +154,85 @@ class Guarded:
         state = self._state
         request_id = state.request_id(scope)
         exchange: Exchange | None = None
-        status = 500
+        status, code = 500, ""
         try:
+            await state.recordable()
             key = state.caller(scope)
             body = await read_json(receive, state.snapshot.config.limits)
             matched = state.match(scope, body.get("model"), key)
             exchange = Exchange(request_id, started, state.snapshot, matched, body)
             request = self._api.request(body)
-            exchange.hold(key.name if key is not None else "", request.fields)
+            self._trace(exchange, key)
+            exchange.hold(exchange.trace.key, request.fields)
             if key is not None:
                 exchange.grant = await state.grant(key, matched.route, self._api.path, body, request)
             blocked = await self._inspect_prompt(exchange, request)
-            metrics.guard_seconds.labels(matched.route.name, "prompt").observe(time.perf_counter() - started)
+            exchange.trace.ms["prompt"] = judged = time.perf_counter() - started
+            metrics.guard_seconds.labels(matched.route.name, "prompt").observe(judged)
+            await state.recordable(lambda: begun(exchange, self._api.path))
             if blocked is not None:
                 status = await self._refuse(exchange, blocked, send)
             else:
                 status = await self._forward(exchange, scope, receive, send)
         except BadBody as problem:
-            status = await self._error(send, exchange, request_id, Refusal(400, str(problem), "invalid_body", problem.param))
+            code = "invalid_body"
+            status = await self._error(send, exchange, request_id, Refusal(400, str(problem), code, problem.param))
         except Refusal as problem:
+            code = problem.code
             status = await self._error(send, exchange, request_id, problem)
         except UpstreamError as problem:
-            refused = Refusal(problem.status, str(problem), problem.code, kind="upstream_error")
+            code = problem.code
+            refused = Refusal(problem.status, str(problem), code, kind="upstream_error")
             status = await self._error(send, exchange, request_id, refused)
         finally:
             if exchange is not None and exchange.doubt is not None:
                 exchange.doubt.cancel()
             if exchange is not None and exchange.grant is not None:
                 await exchange.grant.settle()
-            await self._finished(exchange, request_id, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            if exchange is None:
+                state.finished(request_id, None, status, seconds)
+                await state.record(bare(request_id, self._api.path, status, code, seconds))
+            else:
+                exchange.trace.error = exchange.trace.error or code
+                await self._finished(exchange, status, seconds)
 
-    async def _finished(self, exchange: Exchange | None, request_id: str, status: int, seconds: float) -> None:
+    def _trace(self, exchange: Exchange, key: KeyEntry | None) -> None:
+        audit = exchange.snapshot.config.audit
+        trace = exchange.trace
+        trace.key = key.name if key is not None else ""
+        trace.keeps = audit is not None and audit.text != "never"
+        trace.streamed = exchange.body.get("stream") is True
+
+    async def _finished(self, exchange: Exchange, status: int, seconds: float) -> None:
         """The record of the request; after it is known what the second policy would have done, where there is one."""
-        state = self._state
-        if exchange is None or exchange.shadow is None:
-            state.finished(request_id, exchange, status, seconds)
+        shadow = exchange.shadow
+        if shadow is None:
+            await self._recorded(exchange, status, seconds)
             return
-        route, policy, shadow = exchange.matched.route.name, exchange.policy, exchange.shadow
+        route, policy = exchange.matched.route.name, exchange.policy
 
         async def compared() -> None:
+            found: list[Difference] = []
             try:
                 guard = exchange.snapshot.guard
-                found = await shadow.compare(guard, exchange.done, exchange.context, exchange.history)
-                count(request_id, route, policy, shadow.policy, found)
+                found = await shadow.compare(guard, exchange.read, exchange.context, exchange.history)
+                count(exchange.id, route, policy, shadow.policy, found)
             finally:
-                state.finished(request_id, exchange, status, seconds)
+                await self._recorded(exchange, status, seconds, found)
 
-        if not state.later(compared):
+        if not self._state.later(compared):
             metrics.shadow_skipped.labels(route).inc()
-            state.finished(request_id, exchange, status, seconds)
+            await self._recorded(exchange, status, seconds)
+
+    async def _recorded(self, exchange: Exchange, status: int, seconds: float, found: Sequence[Difference] = ()) -> None:
+        state, settings = self._state, exchange.snapshot.config.audit
+        state.finished(exchange.id, exchange, status, seconds)
+        if settings is not None:
+            grant = exchange.grant
+            if grant is not None and grant.told:
+                exchange.trace.usage = grant.used
+            await state.record(ended(exchange, self._api.path, status, seconds, settings.text, found))
 
     # -- the prompt
 
@@ -209,8 +259,10 @@ class Guarded:
             *(guard.judge(policy, s, prose=f.prose, defer=True) for s, f in zip(segments, fields, strict=True))
         )  # fmt: skip
         worst: Blocked | None = None
-        for one, verdict in zip(fields, found, strict=True):
-            exchange.record(verdict, "prompt")
+        for one, segment, verdict in zip(fields, segments, found, strict=True):
+            place = path_of(one.path)
+            exchange.record(verdict, "prompt", place)
+            exchange.trace.prompted(place, segment.role, segment.text, verdict)
             exchange.action = max(exchange.action, verdict.action)
             if verdict.action is Action.BLOCK and (worst is None or worst.verdict.unavailable):
                 worst = Blocked(verdict, one.path)
@@ -253,9 +305,11 @@ class Guarded:
                 "messages",
             )
         exchange.skip(Failure("safeguard", "over the policy's limit"))
-        spare = policy.limit_chars
+        spare, tally = policy.limit_chars, exchange.trace.prompt
         for index, one in enumerate(fields):
             if one.prose and len(one.text) > spare:
+                tally.not_inspected += len(one.text)
+                tally.inspected -= len(one.text)
                 fields[index] = one._replace(prose=False)  # patterns still read all of it
             spare = max(0, spare - len(one.text))
         return None
@@ -276,7 +330,7 @@ class Guarded:
     def _by_policy(exchange: Exchange, what: str, action: Action, path: Path) -> Blocked | None:
         """What the policy itself says of something that no detector reads."""
         verdict = Verdict(action, (Outcome(what, action, True, what, 1.0, None, (), "policy"),))
-        exchange.record(verdict, "prompt")
+        exchange.record(verdict, "prompt", path_of(path))
         exchange.action = max(exchange.action, action)
         return Blocked(verdict, path) if action is Action.BLOCK else None
 
@@ -347,7 +401,7 @@ class Guarded:
             history=exchange.history,
             doubted=exchange.doubt is not None,
             annotate=annotation if exchange.matched.route.annotations == "azure" else None,
-            listen=exchange.shadow.listen if exchange.shadow is not None else None,
+            listen=exchange.ears(),
         )
         kind = (b"content-type", sse.CONTENT_TYPE.encode())
         start = [kind, (b"cache-control", b"no-cache"), *exchange.headers, *kept(response, skip="content-type cache-control")]
@@ -358,7 +412,7 @@ class Guarded:
             nonlocal first
             if first:
                 first = False
-                waited = time.perf_counter() - exchange.started
+                exchange.trace.ms["first_text"] = waited = time.perf_counter() - exchange.started
                 metrics.first_text_seconds.labels(exchange.matched.route.name).observe(waited)
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
@@ -367,19 +421,28 @@ class Guarded:
 
         metrics.streams.inc()
         try:
-            await relay(guard, response, verdict, write, exchange.doubt)
+            exchange.trace.ended = await relay(guard, response, verdict, write, exchange.doubt)
         finally:
             metrics.streams.dec()
-            for one in guard.all_verdicts():
-                exchange.record(one, "completion")
+            self._heard(exchange, guard)
             if guard.leaked:
                 metrics.leaked_chars.labels(exchange.matched.route.name).inc(guard.leaked)
             if exchange.grant is not None:
                 exchange.grant.seen(guard.characters)
         if gone.done():
+            exchange.trace.ended = "disconnected"
             return 499
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return 200
+
+    @staticmethod
+    def _heard(exchange: Exchange, guard: StreamGuard) -> None:
+        for key, channel, size in guard.channels():
+            place = place_of(key) if isinstance(key, tuple) else ""
+            for one in channel.verdicts:
+                exchange.record(one, "completion", place)
+            exchange.trace.answered(key, place, channel, size)
+        exchange.trace.usage = guard.usage
 
     async def _whole(self, exchange: Exchange, response: Response, send: AsgiSend) -> int:
         raw = await response.read()
@@ -394,15 +457,18 @@ class Guarded:
             raise UpstreamError("The provider's answer is not JSON.", 502, "upstream_error") from problem
         if not isinstance(answer, dict):
             raise UpstreamError("The provider's answer is not a JSON object.", 502, "upstream_error")
+        exchange.trace.usage = usage_of(answer)
         if exchange.grant is not None:
             exchange.grant.seen(sum(len(part.text) for said in self._said(answer) for part in said.parts))
-            exchange.grant.counted(usage_of(answer))
+            exchange.grant.counted(exchange.trace.usage)
         began = time.perf_counter()
         if exchange.doubt is not None and (late := await exchange.doubt).action is Action.BLOCK:
             return await self._refuse(exchange, Blocked(late, ()), send)
         changed = await self._inspect_answer(exchange, answer)
-        metrics.guard_seconds.labels(exchange.matched.route.name, "completion").observe(time.perf_counter() - began)
+        exchange.trace.ms["completion"] = judged = time.perf_counter() - began
+        metrics.guard_seconds.labels(exchange.matched.route.name, "completion").observe(judged)
         if changed is None:
+            exchange.trace.ended, exchange.trace.error = "error", "guardrail_unavailable"
             message = "The guardrail could not judge the answer. Please try again later."
             text = self._api.error(503, message, "server_error", None, "guardrail_unavailable")
             await respond(send, 503, text, exchange.headers)
@@ -416,16 +482,17 @@ class Guarded:
         changed = False
         azure = exchange.matched.route.annotations == "azure"
         for said in self._said(answer):
-            if exchange.shadow is not None:
+            if (listen := exchange.ears()) is not None:
                 for number, part in enumerate(said.parts):
-                    exchange.shadow.listen(replace(part, channel=(said.number, number)))
-            outcome = await self._inspect_choice(exchange, answer, said.parts)
+                    listen(replace(part, channel=(said.number, number)))
+            outcome = await self._inspect_choice(exchange, answer, said)
             if outcome is None:
                 continue
             changed = True
             if isinstance(outcome, Verdict):
                 if outcome.unavailable:
                     return None
+                exchange.trace.ended = "blocked"
                 self._api.block(answer, said, annotation(outcome) if azure else None)
         if azure:
             prompt = {"prompt_index": 0, "content_filter_results": filter_results(exchange.outcomes)}
@@ -439,20 +506,21 @@ class Guarded:
         except BadBody as problem:
             raise UpstreamError(f"The provider's answer has {problem}.", 502, "upstream_error") from problem
 
-    async def _inspect_choice(self, exchange: Exchange, answer: Json, parts: list[Part]) -> Verdict | bool | None:
+    async def _inspect_choice(self, exchange: Exchange, answer: Json, said: Said) -> Verdict | bool | None:
         """The verdict that blocks the choice, True if it was edited, None if it passes as it is."""
         policy, judge = exchange.policy, exchange.snapshot.guard
         rules = judge.text_rules(policy)
         changed = False
         blocked: Verdict | None = None
-        for part in parts:
+        for number, part in enumerate(said.parts):
             channel = Channel(rules, exchange.placeholders.child(), policy.streaming, policy.follow_limit, part.kind,
                               part.prose, exchange.restorer)  # fmt: skip
             if blocked is None:
                 await whole.inspect(judge, policy, channel, part.text, exchange.context, exchange.history)
                 blocked = channel.blocked_by
                 for one in channel.verdicts:
-                    exchange.record(one, "completion")
+                    exchange.record(one, "completion", path_of(part.path))
+            exchange.trace.answered((said.number, number), path_of(part.path), channel, len(part.text))
             if channel.edited or blocked is not None:
                 changed = True
                 write_part(answer, part, channel, channel.frontier if blocked is not None else len(part.text))
@@ -513,9 +581,9 @@ async def second_look(exchange: Exchange, open_: list[tuple[Segment, Verdict]]) 
     """The last word on texts of the prompt that a judge was still at: the strictest of them."""
     guard, worst = exchange.snapshot.guard, Verdict()
     found = await asyncio.gather(*(guard.judge(exchange.policy, segment) for segment, _ in open_))
-    for (_, first), final in zip(open_, found, strict=True):
+    for (segment, first), final in zip(open_, found, strict=True):
         added = tuple(o for o in final.outcomes if o not in first.outcomes)
-        exchange.record(replace(final, outcomes=added), "prompt")
+        exchange.record(replace(final, outcomes=added), "prompt", path_of(segment.path))
         if final.action is Action.BLOCK and (worst.action is not Action.BLOCK or worst.unavailable):
             worst = final
     return worst

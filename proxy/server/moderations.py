@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from proxy.server.answers import Refusal, respond
 from proxy.server.guarded import read_json
+from proxy.server.recorder import bare
 from proxy.server.state import State
 from proxy.types import CATEGORIES, Segment
 from proxy.wire.openai import error
@@ -64,7 +65,9 @@ class Moderations:
             status = problem.status
             await respond(send, problem.status, problem.body, [*headers, *problem.headers])
         finally:
-            state.finished(request_id, None, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            state.finished(request_id, None, status, seconds)
+            await state.record(bare(request_id, "moderations", status, "", seconds))
 
 
 def inputs(value: Any) -> list[str]:

@@ -14,6 +14,7 @@ from proxy import metrics
 from proxy.guard import Guard
 from proxy.policy.load import Policy
 from proxy.server import whole
+from proxy.server.trace import Read
 from proxy.stream.channel import Channel, Kind
 from proxy.text.redact import Placeholders
 from proxy.types import Action, Outcome, Segment
@@ -50,8 +51,8 @@ class Shadow:
         """The provider has said this."""
         self._answer.setdefault(part.channel, _Heard(part.kind, part.prose, [])).text.append(part.text)
 
-    async def compare(self, guard: Guard, done: Sequence[tuple[str, Outcome]], context: str, history: str) -> list[Difference]:
-        """`done`: what the policy in force decided, with the direction. One entry for each direction that both have read."""
+    async def compare(self, guard: Guard, done: Sequence[Read], context: str, history: str) -> list[Difference]:
+        """`done`: what the policy in force decided. One entry for each direction that both have read."""
         found = []
         if self.prompt is not None:
             verdicts = await asyncio.gather(*(guard.judge(self.policy, s, prose=prose) for s, prose in self.prompt))
@@ -66,9 +67,10 @@ class Shadow:
         return found
 
 
-def _difference(direction: str, done: Sequence[tuple[str, Outcome]], shadow: Sequence[Outcome]) -> Difference:
+def _difference(direction: str, done: Sequence[Read], shadow: Sequence[Outcome]) -> Difference:
     # What the policy itself says of media or unknown fields is no rule's doing.
-    before = [o for which, o in done if which == direction and o.enforced and o.decided_by != "policy"]
+    said = [o for r in done if r.direction == direction for o in r.verdict.outcomes]
+    before = [o for o in said if o.enforced and o.decided_by != "policy"]
     after = [o for o in shadow if o.enforced]
     old, new = {o.rule for o in before}, {o.rule for o in after}
     return Difference(direction, _strictest(before), _strictest(after), tuple(sorted(new - old)), tuple(sorted(old - new)))

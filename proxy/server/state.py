@@ -17,7 +17,8 @@ import msgspec
 from starlette.types import Scope
 
 from proxy import metrics
-from proxy.config import Config, KeyEntry, OpenAIProvider, Route, load_config
+from proxy.audit.entry import Entry
+from proxy.config import Audit, Config, KeyEntry, OpenAIProvider, Route, load_config
 from proxy.guard import Guard
 from proxy.judge.client import Judge
 from proxy.load import load_guard
@@ -26,7 +27,7 @@ from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
 from proxy.server.limits import Grant, Limiter
 from proxy.server.prices import Prices
-from proxy.types import Step
+from proxy.server.recorder import step_json
 from proxy.upstream import Provider
 from proxy.upstream.concealed import Concealed
 from proxy.upstream.demo import Demo
@@ -37,6 +38,8 @@ from proxy.workbench import load_queue
 from proxy.yamlfile import FileError
 
 if TYPE_CHECKING:
+    from proxy.audit.store import Store
+    from proxy.audit.writer import Writer
     from proxy.server.guarded import Exchange
 
 log = logging.getLogger("weir")
@@ -73,6 +76,7 @@ class State:
     queue: ScoringQueue | None
     reload_error: str = ""
     limiter: Limiter = field(default_factory=Limiter)
+    audit: Writer | None = None  # from the moment it serves
     _retired: list[Provider | Judge] = field(default_factory=list)
     _later: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -95,12 +99,16 @@ class State:
             f"{r.match.model} -> {r.provider} under {self.snapshot.guard.policies[r.policy].ref}" for r in config.routes
         )
         keys = f"{len(config.keys)} keys" if config.keys else "none configured: open, on loopback only"
-        notes = "".join(f"  note    {note}\n" for note in [*config.unused, *self.snapshot.prices.notices(config)])
+        notes = "".join(f"  note    {note}\n" for note in self._notes(config))
         return (
             f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n{notes}  try     "
             f"curl -s http://{where}/v1/chat/completions -H 'content-type: application/json' "
             """-d '{"model":"demo","messages":[{"role":"user","content":"/contact"}]}'"""
         )
+
+    def _notes(self, config: Config) -> list[str]:
+        unlogged = [] if config.audit else ["no `audit:` in the config: decisions are in this log alone"]
+        return [*unlogged, *self.snapshot.prices.notices(config)]
 
     def observe(self) -> None:
         """Brings the metrics up to date that are states rather than events."""
@@ -109,6 +117,8 @@ class State:
             metrics.cache_hits.set(self.queue.cache_hits)
             metrics.cache_misses.set(self.queue.cache_misses)
             metrics.screened.set(self.queue.screened)
+        if self.audit is not None:
+            metrics.audit_waiting.set(self.audit.waiting)
         for policy in self.snapshot.guard.policies.values():
             metrics.policies.labels(policy.ref).set(1)
 
@@ -134,9 +144,54 @@ class State:
         for policy in {p.ref for p in old.guard.policies.values()} - {p.ref for p in guard.policies.values()}:
             metrics.policies.labels(policy).set(0)
         self.observe()
+        self._remember()
         metrics.reloads.labels("done").inc()
         log.info("reloaded", extra={"fields": {"policies": [p.ref for p in guard.policies.values()]}})
         return True
+
+    # -- the decision log
+
+    def start(self) -> None:
+        """What a process has that serves, and nobody may have before a fork: the decision log's thread."""
+        settings = self.snapshot.config.audit
+        if settings is not None:
+            from proxy.audit.writer import Writer  # sqlalchemy is for those alone who keep a log
+
+            patient = settings.on_full == "block"
+            self.audit = Writer(lambda: open_audit(settings), settings.queue, settings.retain, patient)
+            self._remember()
+
+    def _remember(self) -> None:
+        if self.audit is not None:
+            for policy in self.snapshot.guard.policies.values():
+                if policy.source is not None:
+                    self.audit.remember(policy.sha, policy.name, policy.text)
+
+    async def record(self, entry: Entry) -> None:
+        settings = self.snapshot.config.audit
+        if self.audit is None or settings is None:
+            return
+        if settings.commit == "batch":
+            self.audit.put(entry)
+        elif not await self.audit.committed(entry):
+            log.error("the decision log did not take a record in time", extra={"fields": {"id": entry.id}})
+
+    async def recordable(self, begun: Callable[[], Entry] | None = None) -> None:
+        """Raises Refusal while the decision log does not take what it must have: room for a record, or with `begun` that
+        itself."""
+        settings = self.snapshot.config.audit
+        if self.audit is None or settings is None:
+            return
+        fine = True
+        if begun is None:
+            fine = settings.on_full != "block" or await self.audit.room()
+        elif settings.commit == "each":
+            fine = await self.audit.committed(begun())
+        if not fine:
+            text = "The decision log does not answer, and nothing may go unrecorded. Please try again later."
+            raise Refusal(503, text, "audit_unavailable", kind="server_error")
+
+    # -- the end
 
     def later(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Has it done when there is time, before the process ends. False where too much of that is waiting already."""
@@ -152,6 +207,8 @@ class State:
         for one in (*self._retired, *self.snapshot.providers.values(), *self.snapshot.guard.cascade.judges.values()):
             await one.close()
         await self.limiter.counters.close()
+        if self.audit is not None:
+            await asyncio.to_thread(self.audit.close)
         if self.queue is not None:
             self.queue.close()
 
@@ -254,11 +311,11 @@ class State:
         log.info("request", extra={"fields": fields})
 
 
-def step_json(step: Step) -> dict[str, Any]:
-    return {
-        "by": step.detector, "rule": step.rule, "score": step.score if step.score is None else round(step.score, 4),
-        "ms": round(step.seconds * 1e3, 2),
-    }  # fmt: skip
+def open_audit(settings: Audit) -> Store:
+    """Raises AuditError."""
+    from proxy.audit.store import Store
+
+    return Store.open(settings.url, settings.key, durable=settings.commit == "each")
 
 
 def may_ask(key: KeyEntry | None, model: Any) -> bool:

@@ -95,7 +95,9 @@ class Channel:
     finished: bool = False
     blocked_by: Verdict | None = None
     leaked: int = 0  # characters of blocked text that had left, in follow mode or before a judge that comes after
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)  # their spans are characters of the whole text
+    missed: int = 0  # characters that nobody could judge
+    highest: dict[str, float] = field(default_factory=dict)  # category -> the highest score of a piece
 
     _json: JsonText | None = None
     _tail: str = ""  # received, not settled
@@ -192,7 +194,7 @@ class Channel:
 
     def _apply(self, text: str, offset: int, verdict: Verdict, settled: int) -> int:
         """Records a verdict on `text`, which begins at `offset`; answers how far it may settle."""
-        self.verdicts.append(verdict)
+        self.verdicts.append(_moved(verdict, offset))
         if verdict.action is Action.BLOCK:
             starts = [s.start for o in verdict.outcomes if o.enforced and o.action is Action.BLOCK for s in o.spans]
             settled = min([settled, *starts])
@@ -249,15 +251,14 @@ class Channel:
         if final.action is Action.BLOCK:
             self.leaked = max(0, self.frontier_now - piece.since)
             self.blocked_by = final
-        self.verdicts.append(replace(final, outcomes=added))
+        self.verdicts.append(_moved(replace(final, outcomes=added), piece.start))
 
     def _advance(self) -> None:
         while not self.blocked_by and self._next < len(self._pieces):
             piece = self._pieces[self._next]
             if piece.verdict is None:
                 return
-            if piece.verdict.outcomes or piece.verdict.not_inspected or piece.verdict.steps:
-                self.verdicts.append(piece.verdict)
+            self._note(piece, piece.verdict)
             if piece.verdict.action is Action.BLOCK:
                 if self.mode == "follow":
                     self.leaked = max(0, min(self._settled, self._judged + self.follow_limit) - piece.start)
@@ -270,6 +271,14 @@ class Channel:
             self._next += 1
         if self._stop and self._judged >= self._settled:
             self.blocked_by = self._stop
+
+    def _note(self, piece: _Judged, verdict: Verdict) -> None:
+        if verdict.outcomes or verdict.not_inspected or verdict.steps:
+            self.verdicts.append(_moved(verdict, piece.start))
+        if verdict.not_inspected:
+            self.missed += piece.end - piece.start
+        for name, score in (verdict.scores or {}).items():
+            self.highest[name] = max(score, self.highest.get(name, 0.0))
 
     # -- text out
 
@@ -338,3 +347,15 @@ class Channel:
             else:
                 rest.append((left, right, name))
         self._edits = sorted([*rest, (start, end, replacement)])
+
+
+def _moved(verdict: Verdict, offset: int) -> Verdict:
+    """With its spans counted from `offset` before the text that they were found in."""
+    if not offset or not verdict.outcomes:
+        return verdict
+    outcomes = tuple(
+        replace(o, spans=tuple(Span(s.start + offset, s.end + offset) for s in o.spans)) if o.spans else o
+        for o in verdict.outcomes
+    )
+    redactions = tuple((Span(s.start + offset, s.end + offset), label) for s, label in verdict.redactions)
+    return replace(verdict, outcomes=outcomes, redactions=redactions)

@@ -23,6 +23,7 @@ from proxy.text.redact import Placeholders, Restorer
 from proxy.types import Action, Segment, Verdict
 from proxy.wire import sse
 from proxy.wire.parts import BadBody, Item, Json, Part, decode, encode, get, put, rewritten
+from proxy.wire.usage import Usage, usage_of
 
 
 class Inspect(NamedTuple):
@@ -79,10 +80,11 @@ class StreamGuard:
     restorer: Restorer | None = None
     annotate: Any = None  # verdict -> what a blocked chunk says of it
     listen: Callable[[Part], None] | None = None  # told of every text as it comes
+    usage: Usage | None = None  # what the provider says that it has counted
 
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _channels: dict[Hashable, Channel] = field(default_factory=dict)
-    _closed: list[Channel] = field(default_factory=list)  # of blocked choices
+    _closed: dict[Hashable, Channel] = field(default_factory=dict)  # of blocked choices
     _sizes: dict[Hashable, int] = field(default_factory=dict)  # source characters received
     _lanes: dict[Hashable, deque[Item]] = field(default_factory=dict)
     _waiting: list[Item] = field(default_factory=list)  # behind a barrier
@@ -144,10 +146,14 @@ class StreamGuard:
     def over(self) -> bool:
         return self._over
 
+    def channels(self) -> Iterator[tuple[Hashable, Channel, int]]:
+        """Every text so far, with the characters of it that upstream has sent."""
+        for key, channel in (*self._channels.items(), *self._closed.items()):
+            yield key, channel, self._sizes[key]
+
     def all_verdicts(self) -> list[Verdict]:
-        """Every verdict that has something to say, for the record."""
-        found = [v for c in (*self._channels.values(), *self._closed) for v in c.verdicts]
-        return [v for v in found if v.outcomes or v.not_inspected or v.steps]
+        """Every verdict that has something to say."""
+        return [v for _, c, _ in self.channels() for v in c.verdicts]
 
     @property
     def characters(self) -> int:
@@ -157,7 +163,7 @@ class StreamGuard:
     @property
     def leaked(self) -> int:
         """Characters of blocked text that had left, in follow mode or before a judge that comes after."""
-        return sum(c.leaked for c in self._closed)
+        return sum(c.leaked for c in self._closed.values())
 
     # -- items in
 
@@ -193,6 +199,8 @@ class StreamGuard:
             if part.channel not in self._channels:
                 self._open(part)
         self._tokens += 1 if item.parts else 0
+        if (counted := usage_of(item.body)) is not None:
+            self.usage = self.usage.merged(counted) if self.usage is not None else counted
         if item.completes is not None:
             self._feed(fresh)
             self._complete(item.completes)
@@ -376,7 +384,7 @@ class StreamGuard:
             self._blocked.add(index)
             self._out.append(self.reader.blocked(index, self.annotate(verdict) if self.annotate else None))
         for key in [k for k in self._channels if _choice_of(k) in (*affected, choice)]:
-            self._closed.append(self._channels.pop(key))
+            self._closed[key] = self._channels.pop(key)
         for lane, queue in list(self._lanes.items()):
             if queue and queue[0].choice in (*affected, choice):
                 del self._lanes[lane]

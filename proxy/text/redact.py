@@ -54,6 +54,18 @@ def redact(text: str, redactions: Iterable[tuple[Span, str]], placeholders: Plac
     return "".join(out)
 
 
+def masked(text: str, found: Iterable[tuple[Span, str]]) -> str:
+    """`text` without any of what was found, in whatever order and however it overlaps."""
+    merged: list[tuple[Span, str]] = []
+    for span, label in sorted(found, key=lambda one: (one[0].start, -one[0].end)):
+        if merged and span.start < merged[-1][0].end:
+            before, name = merged[-1]
+            merged[-1] = Span(before.start, max(before.end, span.end)), name
+        elif span.end > span.start:
+            merged.append((span, label))
+    return redact(text, merged, Placeholders())
+
+
 class Restorer:
     """Finds the placeholders of a request in its answer, for the real values to come back. Pure.
 

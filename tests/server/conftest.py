@@ -174,19 +174,27 @@ def start(config: Path, log: Path, *options: str) -> Weir:
     raise RuntimeError("not ready: " + log.read_text())
 
 
-@contextlib.contextmanager
-def running(folder: Path, config: str, **policies: str) -> Iterator[Weir]:
-    """A Weir with this config and these policies, which ends well."""
+def home(folder: Path, **policies: str) -> Path:
+    """Where a config has its policies; answers where it goes itself."""
     for name in ("config", "policies"):
         (folder / name).mkdir()
     for name, policy in policies.items():
         (folder / "policies" / f"{name}.yaml").write_text(policy)
-    path = folder / "config" / "weir.yaml"
+    return folder / "config" / "weir.yaml"
+
+
+@contextlib.contextmanager
+def running(folder: Path, config: str, **policies: str) -> Iterator[Weir]:
+    """A Weir with this config and these policies, which ends well."""
+    path = home(folder, **policies)
     path.write_text(config)
     weir = start(path, folder / "log")
-    yield weir
-    weir.process.terminate()
-    assert weir.process.wait(20) in (0, -15)
+    try:
+        yield weir
+    finally:
+        weir.process.terminate()
+        ended = weir.process.wait(20)
+    assert ended in (0, -15)
 
 
 @pytest.fixture(scope="session")
