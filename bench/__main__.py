@@ -40,7 +40,7 @@ rules:
 CONFIG = """version: 1
 providers: {{mock: {{type: openai, base_url: "http://127.0.0.1:{port}/v1"}}}}
 routes: [{{name: all, provider: mock, policy: {policy}}}]
-"""
+{audit}"""
 COLUMNS = (
     "req/s",
     "CPU ms/req",
@@ -139,12 +139,14 @@ async def measure(target: Target, seconds: float, clients: int, delay: float) ->
 
 
 @contextlib.contextmanager
-def weir(name: str, policy: str, upstream: int, folder: Path) -> Iterator[Target]:
+def weir(name: str, policy: str, upstream: int, folder: Path, audited: bool = False) -> Iterator[Target]:
     place = folder / name.replace(" ", "-")
     (place / "config").mkdir(parents=True)
     (place / "policies").mkdir()
     (place / "policies" / "bench.yaml").write_text(policy)
-    (place / "config" / "weir.yaml").write_text(CONFIG.format(port=upstream, policy="bench"))
+    (place / "config" / "weir.yaml").write_text(
+        CONFIG.format(port=upstream, policy="bench", audit=f"audit: {{url: 'sqlite:///{place}/weir.db'}}\n" if audited else "")
+    )
     port, begun = free_port(), time.monotonic()
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(place / "config" / "weir.yaml"), "--port", str(port)]
     with subprocess.Popen([*command, "--log-level", "warning"], stderr=subprocess.DEVNULL) as process:
@@ -187,6 +189,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=4, help="a phase")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--clients", type=int, default=16)
+    arguments.add_argument("--audit", action="store_true", help="each Weir once more, with a decision log")
     arguments.add_argument("--delay-ms", type=float, default=10, help="between the tokens of a paced stream")
     given = arguments.parse_args()
     default = (builtin.POLICIES / "default.yaml").read_text()
@@ -198,6 +201,8 @@ def main() -> None:
         targets = [Target("direct", f"http://127.0.0.1:{port}")]
         for name, policy in (("empty policy", "version: 1\nrules: []\n"), ("patterns", PATTERNS), ("default policy", default)):
             targets.append(stack.enter_context(weir(name, policy, port, folder)))
+            if given.audit:
+                targets.append(stack.enter_context(weir(f"{name}, audit", policy, port, folder, audited=True)))
         for number in range(given.rounds):
             for target in targets:
                 print(f"round {number + 1}: {target.name}", file=sys.stderr)
