@@ -6,6 +6,7 @@ The primitives, and who may do I/O:
 * Finding   what a detector saw in a segment: a label, a score, a span. Detectors look, they never rewrite.
 * Scanner   all patterns as one pure function of text: findings, and how far the text is settled.
 * Classifier  our ONNX network: texts in, a probability per category out. Runs on worker threads.
+* Network   where that network's arithmetic is done: `model.session` in this process, or somebody else's.
 * Policy    ordered rules of one YAML file. `policy.decide` turns findings into a verdict; it is pure.
 * Verdict   the decision as a value, with its reasons. A block is a verdict, never an exception.
 * StreamGuard  bytes and verdicts in, commands out. No socket, clock or model in it.

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from proxy.detect.scanner import Scanner, Selection
 from proxy.judge.cascade import Cascade, Seen
 from proxy.model.classifier import Found
+from proxy.model.network import Unavailable
 from proxy.model.queue import QueueFull, ScoringQueue
 from proxy.policy.decide import decide
 from proxy.policy.load import Policy, Rule
@@ -153,6 +154,8 @@ class Guard:
             return None, (Failure("safeguard", "timed out"),)
         except QueueFull:
             return None, (Failure("safeguard", "too busy"),)
+        except Unavailable as problem:
+            return None, (Failure("safeguard", str(problem)),)
         except Exception as error:  # the queue must answer for whatever the runtime throws; it becomes a value here
             return None, (Failure("safeguard", type(error).__name__),)
         read = [scores for scores in found if scores]

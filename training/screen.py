@@ -18,8 +18,9 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from tqdm import tqdm, trange
 
 from proxy.model.artefact import Artefact
-from proxy.model.classifier import BATCH, Classifier
+from proxy.model.classifier import Classifier
 from proxy.model.screen import Screen
+from proxy.model.session import BATCH
 from proxy.types import CATEGORIES
 from training import languages
 from training.adapt import samples

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from proxy.model.classifier import BATCH, Classifier, Found
+from proxy.model.classifier import Classifier, Found
 from proxy.model.learner import Learner
+from proxy.model.session import BATCH
 
 Item = tuple[str, str]  # (text, context)
 
