@@ -10,6 +10,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from proxy.config import Audit, KeyEntry, is_loopback, load_config
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
 from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
-from proxy.model import verify
+from proxy.model import place, speed, verify
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
@@ -380,3 +381,42 @@ def model_verify(ctx: click.Context, folder: Path, source: str | None, data: tup
         verify.write(classifier, found)
         click.echo(f"written to {folder / 'manifest.json'}")
     ctx.exit(0 if fine else 1)
+
+
+def _devices(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for value in values:
+            place.parse(value)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from None
+    return values
+
+
+@model.command("bench")
+@click.option("--config", "config_path", type=click.Path(path_type=Path))
+@click.option("--device", "devices", multiple=True, callback=_devices, help="May be repeated. Default: the config's.")
+@click.option(
+    "--batch", "batches", multiple=True, type=click.IntRange(1, 1024), help="May be repeated. Default: by the device."
+)
+@click.option("--tokens", multiple=True, type=click.IntRange(4, 512), help="May be repeated. Default: 32, 128 and 256.")
+@click.option("--seconds", default=1.0, show_default=True, help="For each line.")
+@click.option("--json", "as_json", is_flag=True)
+def model_bench(
+    config_path: Path | None, devices: tuple[str, ...], batches: tuple[int, ...], tokens: tuple[int, ...], seconds: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """How fast the classifier is here: throughput and latency by device, batch and length."""
+    config = load_config(config_path)
+    settings = config.safeguard
+    found: list[speed.Speed] = []
+    for device in devices or (settings.device,):
+        classifier = Classifier.load(config.model_folder, settings.threads, device=device, batch=max(batches, default=None))
+        if not found and not as_json:
+            click.echo(f"{classifier.artefact.name}, {settings.threads} threads\n{speed.HEADING}")
+        usual = (1, 8, 32, 64) if classifier.device.startswith("cuda") else (1, 8)
+        for one in speed.measure(classifier, batches or usual, tokens or speed.LENGTHS, seconds):
+            found.append(one)
+            if not as_json:
+                click.echo(one.line())
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))

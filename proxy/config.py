@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from proxy import builtin, yamlfile
+from proxy.model import place
 from proxy.policy.schema import Share
 from proxy.yamlfile import FileError, Loc, did_you_mean, unknown
 
@@ -78,6 +79,11 @@ def _name(value: str) -> str:
 def _url(value: str) -> str:
     if not re.match(r"https?://[^/\s]", value):
         raise ValueError('a base_url begins with "http://" or "https://"')
+    return value
+
+
+def _device(value: str) -> str:
+    place.parse(value)
     return value
 
 
@@ -148,12 +154,22 @@ class DemoProvider(_Part):
 Provider = Annotated[OpenAIProvider | LiteLLMProvider | DemoProvider, Field(discriminator="type")]
 
 
+class Batch(_Part):
+    """Texts that are read in one go, and how long the first of them may be kept waiting for the others."""
+
+    max: int = Field(ge=1, le=1024)
+    wait: Annotated[float, BeforeValidator(seconds_of), Field(ge=0, le=1)] = 0.0
+
+
 class OnnxDetector(_Part):
-    """The classifier. `model` is `builtin` or a folder, relative to the config file. `screen: false` has it read everything."""
+    """The classifier. `model` is `builtin` or a folder, relative to the config file. `screen: false` has it read everything.
+    `device` is cpu, cuda, cuda:1 or auto; `batch` is by the device where it is left out."""
 
     type: Literal["onnx"]
     model: str = "builtin"
     screen: bool = True
+    device: Annotated[str, AfterValidator(_device)] = "cpu"
+    batch: Batch | None = None
     threads: int = Field(default=1, ge=1, le=64)
     workers: int = Field(default=1, ge=1, le=64)
     timeout: Seconds = 10.0

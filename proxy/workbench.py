@@ -11,12 +11,19 @@ from proxy.judge.cascade import Cascade
 from proxy.load import detectors, load_judges
 from proxy.model.classifier import Classifier
 from proxy.model.queue import ScoringQueue
+from proxy.model.session import BATCH, GPU_BATCH, GPU_WAIT
 from proxy.policy.load import Policy, load_policy
 
 
 def load_queue(config: Config) -> ScoringQueue:
     settings = config.safeguard
-    return ScoringQueue(Classifier.load(config.model_folder, settings.threads, settings.screen), settings.workers)
+    given = settings.batch
+    classifier = Classifier.load(
+        config.model_folder, settings.threads, settings.screen, settings.device, given.max if given else None
+    )
+    usual = (GPU_BATCH, GPU_WAIT) if classifier.device.startswith("cuda") else (BATCH, 0.0)
+    batch, wait = (given.max, given.wait) if given else usual
+    return ScoringQueue(classifier, settings.workers, batch=batch, wait=wait)
 
 
 def find_policy(name: str, config: Config) -> Path:

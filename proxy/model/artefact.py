@@ -6,6 +6,7 @@ Thresholds belong to the artefact, not to the model: quantisation moves probabil
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import hashlib
 import json
 import math
@@ -15,6 +16,10 @@ from typing import Any
 
 from proxy.model.head import Kind
 from proxy.types import CATEGORIES
+
+HALF = "model.fp16.onnx"  # beside `model.onnx`: the same network in half precision, for a GPU
+
+Table = dict[str, dict[str, list[tuple[float, float]]]]
 
 
 class ModelError(Exception):
@@ -41,7 +46,7 @@ class Artefact:
     sha256: str  # of model.onnx
     scale: tuple[float, ...]  # calibrated probability = sigmoid(scale * logit + shift), a label each
     shift: tuple[float, ...]
-    table: dict[str, dict[str, list[tuple[float, float]]]]  # category -> role -> (false-positive rate, threshold), rising rates
+    table: Table  # category -> role -> (false-positive rate, threshold), rising rates
     screen: ScreenPart | None
     head: tuple[Kind, tuple[tuple[int, ...], ...]] | None  # None: the network's outputs are our labels
     tokens: tuple[int, int, int] | None  # first, last and padding; None: BERT's, by their names
@@ -49,6 +54,7 @@ class Artefact:
     embeds: bool  # a second output, `embedding`: (batch, width), of unit length
     background: str | None  # a file of ordinary texts' embeddings
     manifest: dict[str, Any]
+    file: str = "model.onnx"  # the network
 
     @classmethod
     def load(cls, folder: Path) -> Artefact:
@@ -66,13 +72,7 @@ class Artefact:
             if unknown:
                 raise ModelError(f"{path}: unknown label {unknown[0]!r}; Weir knows {', '.join(CATEGORIES)}")
             _verify(folder, manifest["sha256"])
-            calibration = manifest["calibration"]
-            table = {
-                category: {role: sorted((float(k), float(v)) for k, v in rates.items()) for role, rates in roles.items()}
-                for category, roles in calibration["thresholds"].items()
-            }
-            scale = tuple(float(calibration["platt"][label][0]) for label in labels)
-            shift = tuple(float(calibration["platt"][label][1]) for label in labels)
+            scale, shift, table = _calibrated(manifest["calibration"], labels)
             screen = None
             if found := manifest.get("screen"):
                 screen = ScreenPart(
@@ -92,6 +92,18 @@ class Artefact:
             raise ModelError(
                 f"{path}: {type(error).__name__} at {error}; the manifest is incomplete, export the model again"
             ) from error
+
+    def for_gpu(self) -> Artefact:
+        """The half-precision network, if the folder has it beside the other: its scores are its own, and so is what they mean
+        (`half: {calibration: …}` in the manifest; without it, the other's)."""
+        digest = self.manifest["sha256"].get(HALF)
+        if digest is None:
+            return self
+        own = self.manifest.get("half", {}).get("calibration")
+        scale, shift, table = _calibrated(own, self.labels) if own else (self.scale, self.shift, self.table)
+        return dataclasses.replace(
+            self, file=HALF, sha256=digest, precision="fp16", scale=scale, shift=shift, table=table
+        )  # fmt: skip
 
     def threshold(self, category: str, fpr: float, role: str = "any") -> float:
         """The probability above which at most `fpr` of ordinary texts lie; between the table's rates by their logarithm,
@@ -116,6 +128,15 @@ class Artefact:
         (low, high_threshold), (high, low_threshold) = points[at - 1], points[at]
         part = (math.log(fpr) - math.log(low)) / (math.log(high) - math.log(low))
         return high_threshold + part * (low_threshold - high_threshold)
+
+
+def _calibrated(found: dict[str, Any], labels: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...], Table]:
+    table = {
+        category: {role: sorted((float(k), float(v)) for k, v in rates.items()) for role, rates in roles.items()}
+        for category, roles in found["thresholds"].items()
+    }
+    platt = [found["platt"][label] for label in labels]
+    return tuple(float(scale) for scale, _ in platt), tuple(float(shift) for _, shift in platt), table
 
 
 def _verify(folder: Path, digests: dict[str, str]) -> None:

@@ -30,16 +30,18 @@ class Classifier:
     """Thread-safe. `network` is asked in the place of a session of its own."""
 
     def __init__(
-        self, artefact: Artefact, threads: int = 1, provider: str = "CPUExecutionProvider", screened: bool = False,
-        network: Network | None = None,
+        self, artefact: Artefact, threads: int = 1, device: str = "cpu", screened: bool = False,
+        network: Network | None = None, batch: int | None = None,
     ) -> None:  # fmt: skip
-        self.artefact = artefact
         self._tokenizer = Tokenizer.from_file(str(artefact.folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         bert = (int(self._tokenizer.token_to_id(t) or 0) for t in ("[CLS]", "[SEP]", "[PAD]"))
         self._first, self._last, self._pad = artefact.tokens or tuple(bert)
-        self.network: Network = network or Session(artefact, self._pad, threads, provider)
+        self.network: Network = network or Session(artefact, self._pad, threads, device, batch)
+        if isinstance(self.network, Session):
+            artefact = self.network.artefact
+        self.artefact = artefact
         self.screen: Screen | None = None
         if screened and (found := artefact.screen) is not None:
             self.screen = Screen(artefact.folder / found.file, found.cut, found.floor, options(threads))
@@ -47,8 +49,16 @@ class Classifier:
         self._shift = np.array(artefact.shift, dtype=np.float32)
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1, screened: bool = False) -> Classifier:
-        return cls(Artefact.load(folder), threads, screened=screened)
+    def load(
+        cls, folder: Path, threads: int = 1, screened: bool = False, device: str = "cpu", batch: int | None = None
+    ) -> Classifier:
+        """Raises ModelError, also where `device` asks for a GPU that cannot be used; `auto` takes the CPU then."""
+        return cls(Artefact.load(folder), threads, device, screened, batch=batch)
+
+    @property
+    def device(self) -> str:
+        """cpu, cuda:0, …; empty where the arithmetic is done elsewhere."""
+        return self.network.device if isinstance(self.network, Session) else ""
 
     def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[Found]:
         """For each (text, context): the probability of each category. A long text is the maximum over its windows.

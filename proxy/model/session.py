@@ -6,33 +6,36 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from proxy.model.artefact import Artefact, ModelError
+from proxy.model.device import ROWS, WIDTHS, open_runner, up
 from proxy.model.network import Read, Window, tensors
 
 BATCH = 8  # windows a run: on a CPU a larger batch is no cheaper a text
 PADDING = 1.25  # times the tokens that are there: more is not worth a batch, for padding costs in full
+GPU_BATCH, GPU_PADDING = 64, 2.0  # there a run has a price of its own, and padding costs less than one run more
+GPU_WAIT = 0.002  # seconds that a text may be kept there for others to come; about what a run takes
 
 
 class Session:
-    """Thread-safe. `pad`: the token that fills shorter rows."""
+    """Thread-safe. `pad`: the token that fills shorter rows. `artefact` is what runs there in the end: a GPU reads another file
+    than a CPU. `batch`: windows a run at most."""
 
     problem = ""
 
-    def __init__(self, artefact: Artefact, pad: int, threads: int = 1, provider: str = "CPUExecutionProvider") -> None:
-        own = options(threads)
-        import onnxruntime as ort
-
+    def __init__(self, artefact: Artefact, pad: int, threads: int = 1, device: str = "cpu", batch: int | None = None) -> None:
         self._pad = pad
-        self._session = ort.InferenceSession(str(artefact.folder / "model.onnx"), own, providers=[provider])
-        if self._session.get_providers()[0] != provider:
-            raise ModelError(f"asked for {provider}, onnxruntime gave {self._session.get_providers()[0]}; see `weir doctor`")
-        self._inputs = {i.name for i in self._session.get_inputs()}
-        self._output = self._session.get_outputs()[0].name
+        self._runner, self.artefact = open_runner(artefact, device, options(threads))
+        self.batch = batch or (GPU_BATCH if self._runner.buckets else BATCH)
+
+    @property
+    def device(self) -> str:
+        return self._runner.device
 
     def run(self, windows: Sequence[Window], embed: bool) -> Read:
         order = sorted(range(len(windows)), key=lambda i: len(windows[i][0]))
-        parts = [self._run([windows[i] for i in members], embed) for members in _batches(order, windows)]
+        parts = [self._run([windows[i] for i in members], embed) for members in self._batches(order, windows)]
         if len(order) == 1:
             return parts[0]
         back = np.argsort(order)
@@ -40,10 +43,36 @@ class Session:
         return Read(raw, np.concatenate([part.embeddings for part in parts])[back] if embed else None)
 
     def _run(self, batch: Sequence[Window], embed: bool) -> Read:
-        wanted = [self._output, "embedding"] if embed else [self._output]
-        feed = {k: v for k, v in tensors(batch, self._pad).items() if k in self._inputs}
-        raw, *more = self._session.run(wanted, feed)
+        feed = tensors(batch, self._pad)
+        if self._runner.buckets:
+            feed = {name: self._bucketed(name, array) for name, array in feed.items()}
+        output = self._runner.outputs[0]
+        found = self._runner.run(feed, [output, "embedding"] if embed else [output])
+        raw, *more = (one[: len(batch)] for one in found)
         return Read(raw, more[0] if more else None)
+
+    def _bucketed(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        rows, width = array.shape
+        found = np.full((up(rows, ROWS), up(width, WIDTHS)), self._pad if name == "input_ids" else 0, dtype=array.dtype)
+        found[:rows, :width] = array
+        if name == "attention_mask":
+            found[rows:, 0] = 1  # attention over nothing is not a number
+        return found
+
+    def _batches(self, order: Sequence[int], windows: Sequence[Window]) -> Iterator[list[int]]:
+        """Windows of like length together. `order` has them rise in length."""
+        padding = GPU_PADDING if self._runner.buckets else PADDING
+        batch: list[int] = []
+        tokens = 0
+        for index in order:
+            width = len(windows[index][0])
+            if batch and (len(batch) == self.batch or width * (len(batch) + 1) > padding * (tokens + width)):
+                yield batch
+                batch, tokens = [], 0
+            batch.append(index)
+            tokens += width
+        if batch:
+            yield batch
 
     def close(self) -> None:
         return None
@@ -65,18 +94,3 @@ def options(threads: int) -> Any:
     found.add_session_config_entry("session.intra_op.allow_spinning", "0")
     found.log_severity_level = 3
     return found
-
-
-def _batches(order: Sequence[int], windows: Sequence[Window]) -> Iterator[list[int]]:
-    """Windows of like length together. `order` has them rise in length."""
-    batch: list[int] = []
-    tokens = 0
-    for index in order:
-        width = len(windows[index][0])
-        if batch and (len(batch) == BATCH or width * (len(batch) + 1) > PADDING * (tokens + width)):
-            yield batch
-            batch, tokens = [], 0
-        batch.append(index)
-        tokens += width
-    if batch:
-        yield batch

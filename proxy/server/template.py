@@ -38,8 +38,8 @@ class Launch(msgspec.Struct):
 
 def shareable(config: Config) -> bool:
     """A process may be forked while it holds a model only if the model has no threads of its own: they stay behind. On macOS
-    its libraries do not survive a fork at all."""
-    return sys.platform == "linux" and config.safeguard.threads == 1
+    its libraries do not survive a fork at all, and nowhere does what a process holds on a GPU."""
+    return sys.platform == "linux" and config.safeguard.threads == 1 and config.safeguard.device == "cpu"
 
 
 def main(launch: Launch) -> None:

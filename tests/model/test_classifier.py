@@ -85,8 +85,3 @@ def test_a_manifest_that_is_wrong_is_told(folder: Path, change: object, told: st
 def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"manifest\.json"):
         Artefact.load(tmp_path)
-
-
-def test_a_provider_that_is_not_there_is_an_error_not_a_fallback(folder: Path) -> None:
-    with pytest.raises(ModelError), pytest.warns(UserWarning):
-        Classifier(Artefact.load(folder), provider="CUDAExecutionProvider")

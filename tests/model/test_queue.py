@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -98,3 +99,47 @@ async def test_it_forgets_the_oldest(slow: Slow, queue: ScoringQueue) -> None:
     for text in ("a", "b", "c", "d", "a"):
         await queue.score(text)
     assert sum(map(len, slow.batches)) == 5
+
+
+@pytest.fixture
+def patient(slow: Slow) -> Iterator[ScoringQueue]:
+    one = ScoringQueue(slow, batch=3, wait=4.0)  # type: ignore[arg-type]
+    yield one
+    slow.go.set()
+    one.close()
+
+
+async def held_up(slow: Slow, queue: ScoringQueue) -> asyncio.Task[Any]:
+    """One text that is being read until `slow.go` is set."""
+    slow.go.clear()
+    task = asyncio.create_task(queue.score("the one being read"))
+    await asyncio.sleep(0)
+    while queue.depth:
+        await asyncio.sleep(0.001)
+    return task
+
+
+async def test_who_is_alone_waits_for_nobody_and_a_crowd_is_read_together(slow: Slow, patient: ScoringQueue) -> None:
+    began = time.monotonic()
+    await patient.score("alone")
+    assert time.monotonic() - began < 3.5
+    asked = [await held_up(slow, patient), *(asyncio.create_task(patient.score("a" * n)) for n in range(1, 5))]
+    await asyncio.sleep(0)
+    slow.go.set()
+    await asyncio.gather(*asked[:4])  # the last one waits for more
+    asked += [asyncio.create_task(patient.score("b" * n)) for n in (1, 2)]
+    await asyncio.gather(*asked)
+    assert [len(batch) for batch in slow.batches] == [1, 1, 3, 3]
+
+
+async def test_a_crowd_that_has_gone_is_waited_for_once_and_not_longer_than_was_said(slow: Slow) -> None:
+    queue = ScoringQueue(slow, batch=3, wait=0.05)  # type: ignore[arg-type]
+    asked = [await held_up(slow, queue), *(asyncio.create_task(queue.score("a" * n)) for n in range(1, 4))]
+    await asyncio.sleep(0)
+    slow.go.set()
+    await asyncio.gather(*asked)
+    began = time.monotonic()
+    await queue.score("late")
+    assert time.monotonic() - began >= 0.045
+    assert [len(batch) for batch in slow.batches] == [1, 3, 1]
+    queue.close()
