@@ -157,9 +157,9 @@ class Weir:
             return str(response.read().decode())
 
 
-def start(config: Path, log: Path, *options: str) -> Weir:
+def start(config: Path, log: Path, *options: str, program: tuple[str, ...] = ("-m", "proxy")) -> Weir:
     port = free_port()
-    command = [sys.executable, "-m", "proxy", "serve", "--config", str(config), "--port", str(port), *options]
+    command = [sys.executable, *program, "serve", "--config", str(config), "--port", str(port), *options]
     with log.open("wb") as out:
         process = subprocess.Popen(command, stderr=out, stdout=out, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     weir = Weir(f"http://127.0.0.1:{port}", config.parent.parent, process, log)

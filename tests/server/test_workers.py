@@ -18,6 +18,9 @@ import aiohttp
 import openai
 import pytest
 
+from proxy.audit.store import Query, Store
+from proxy.audit.verify import verify
+
 from .conftest import CONFIG, MODEL_POLICY, POLICY, Upstream, Weir, answer, chunk, start, streamed, whole
 from .test_keys import HEAD, ask, client, key_line, left, write_home
 
@@ -25,7 +28,9 @@ TEXT = "The river rises in the hills and reaches the sea."
 
 
 @contextlib.contextmanager
-def several(upstream: Upstream, folder: Path, workers: int = 2, more: str = "") -> Iterator[Weir]:
+def several(
+    upstream: Upstream, folder: Path, workers: int = 2, more: str = "", program: tuple[str, ...] = ("-m", "proxy")
+) -> Iterator[Weir]:
     (folder / "config").mkdir()
     (folder / "policies").mkdir()
     for name in ("test", "refuse"):
@@ -33,7 +38,7 @@ def several(upstream: Upstream, folder: Path, workers: int = 2, more: str = "") 
     (folder / "policies" / "judged.yaml").write_text(MODEL_POLICY)
     config = folder / "config" / "weir.yaml"
     config.write_text(CONFIG.format(upstream=upstream.port) + more)
-    weir = start(config, folder / "log", "--workers", str(workers))
+    weir = start(config, folder / "log", "--workers", str(workers), program=program)
     try:
         yield weir
     finally:
@@ -67,8 +72,9 @@ def script(body: dict[str, Any]) -> list[bytes | float | None]:
     return whole(answer(TEXT))
 
 
-async def load(weir: Weir, stop: asyncio.Event, seen: list[tuple[float, str]]) -> int:
-    """Clients that keep their connections and repeat nothing; any failure is the test's."""
+async def load(weir: Weir, stop: asyncio.Event, seen: list[tuple[float, str]]) -> set[str]:
+    """Clients that keep their connections and repeat nothing; any failure is the test's. The ids of what was answered."""
+    ids: set[str] = set()
     count = 0
 
     async def one(session: aiohttp.ClientSession, stream: bool) -> None:
@@ -87,15 +93,17 @@ async def load(weir: Weir, stop: asyncio.Event, seen: list[tuple[float, str]]) -
                 else:
                     assert json.loads(text)["choices"][0]["message"]["content"] == TEXT
                 count += 1
+                ids.add(response.headers["x-weir-request-id"])
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         await asyncio.gather(*(one(session, number % 2 == 0) for number in range(8)))
-    return count
+    return ids
 
 
-async def test_restarts_and_reloads_under_load_lose_no_request(upstream: Upstream, tmp_path: Path) -> None:
+async def test_restarts_and_reloads_under_load_lose_no_request_and_no_record(upstream: Upstream, tmp_path: Path) -> None:
     upstream.script = script
-    with several(upstream, tmp_path) as weir:
+    log = f"sqlite:///{tmp_path / 'weir.db'}"
+    with several(upstream, tmp_path, more=f"audit: {{url: '{log}'}}\n") as weir:
         stop, seen = asyncio.Event(), list[tuple[float, str]]()
         clients = asyncio.create_task(load(weir, stop, seen))
         for turn in (1, 2):
@@ -116,9 +124,13 @@ async def test_restarts_and_reloads_under_load_lose_no_request(upstream: Upstrea
             until, lambda: said_by(weir, "the new configuration does not load, the running workers stay") == 1
         )
         stop.set()
-        count = await clients
-        assert {policy for began, policy in seen if began > changed} == {fresh} and count > 100
-        assert number(weir, "weir_requests_total") == count  # those of the workers that have ended too
+        answered = await clients
+        assert {policy for began, policy in seen if began > changed} == {fresh} and len(answered) > 100
+        assert number(weir, "weir_requests_total") == len(answered)  # those of the workers that have ended too
+    with contextlib.closing(Store.open(log, create=False)) as store:
+        found = [record.id for record in store.read(Query(kind="request"))]
+        assert len(found) == len(answered) and set(found) == answered
+        assert verify(store).problems == []
 
 
 def test_limits_of_keys_are_counted_over_all_workers(upstream: Upstream, tmp_path: Path) -> None:
@@ -225,6 +237,41 @@ def test_a_worker_that_dies_is_replaced_and_a_dead_supervisor_leaves_nobody_behi
     weir.process.kill()
     weir.process.wait(5)
     until(lambda: refused(weir))
+
+
+def test_a_worker_that_is_stuck_is_killed_and_replaced(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.script = lambda body: whole(answer("Yes."))
+    with several(upstream, tmp_path, program=patched("supervisor.SILENT = 4.0")) as weir:
+        victim = children(children(weir.process.pid)[0])[0]
+        os.kill(victim, signal.SIGSTOP)
+        until(lambda: said_by(weir, "a worker does not answer any more, it is killed"))
+        until(lambda: victim not in (now := children(children(weir.process.pid)[0])) and len(now) == 2)
+        assert str(victim) in weir.log.read_text()
+        with openai.OpenAI(base_url=weir.url + "/v1", api_key="x") as one:
+            assert ask(one).choices[0].message.content == "Yes."
+
+
+def test_where_nothing_may_be_shared_each_worker_loads_for_itself(upstream: Upstream, tmp_path: Path) -> None:
+    """As on macOS, or with a model that has threads or a GPU."""
+    upstream.script = lambda body: whole(answer("Yes."))
+    with several(upstream, tmp_path, program=patched("supervisor.shareable = lambda config: False")) as weir:
+        before = children(children(weir.process.pid)[0])
+        assert len(before) == 2 and all(has_model(pid) for pid in before)
+        assert not has_model(children(weir.process.pid)[0])
+        weir.process.send_signal(signal.SIGHUP)
+        until(lambda: said_by(weir, "all workers are new"), 40)
+        until(lambda: len(children(children(weir.process.pid)[-1])) == 2)
+        with openai.OpenAI(base_url=weir.url + "/v1", api_key="x") as one:
+            assert ask(one).choices[0].message.content == "Yes."
+
+
+def patched(change: str) -> tuple[str, ...]:
+    """The command, with something in the supervisor as a test needs it."""
+    return ("-c", f"from proxy.cli import main\nfrom proxy.server import supervisor\n{change}\nmain()")
+
+
+def has_model(pid: int) -> bool:
+    return "onnxruntime" in Path(f"/proc/{pid}/maps").read_text()
 
 
 def children(pid: int) -> list[int]:
