@@ -108,12 +108,42 @@ class Listen(_Part):
 
 
 class Timeouts(_Part):
-    """Seconds. `idle` is the longest silence within an answer, `first_byte` before it."""
+    """Seconds. `idle` is the longest silence within an answer, `first_byte` before it: before the status, and before the
+    first byte of the body unless that comes within `idle` after the status."""
 
     connect: Seconds = 10.0
     first_byte: Seconds = 120.0
     idle: Seconds = 60.0
     total: Seconds | None = None
+
+
+class Retries(_Part):
+    """How often the same provider is asked again, while nothing of its answer has reached the client. Before the first time
+    it is waited for `first`, then twice as long each time, to `longest`, and each time up to half of that less, by chance.
+    What the provider says in `Retry-After` counts instead; if it says more than `longest` it is not asked again."""
+
+    attempts: int = Field(default=1, ge=0, le=10)
+    first: Seconds = 0.5
+    longest: Seconds = 8.0
+
+
+class Ejection(_Part):
+    """A provider that failed `failures` times in a row is left out for `pause`, where another one can stand in; then one
+    request tries it again, and each time in vain doubles the pause, to `longest`."""
+
+    failures: Count = 5
+    pause: Seconds = 30.0
+    longest: Seconds = 300.0
+
+
+class _Remote(_Part):
+    """What all providers have that are reached over a network. `model`: what this one calls the model, whatever the route
+    or the caller says."""
+
+    model: str | None = Field(default=None, min_length=1)
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    ejection: Ejection = Ejection()
 
 
 def _usable_key(value: str | None, otherwise: str) -> str | None:
@@ -123,13 +153,12 @@ def _usable_key(value: str | None, otherwise: str) -> str | None:
     return value
 
 
-class OpenAIProvider(_Part):
+class OpenAIProvider(_Remote):
     """Any server that speaks OpenAI's HTTP. Without `api_key` the caller's own key is passed on."""
 
     type: Literal["openai"]
     base_url: Url = "https://api.openai.com/v1"
     api_key: str | None = Field(default=None, repr=False)
-    timeouts: Timeouts = Timeouts()
 
     @field_validator("api_key")
     @classmethod
@@ -137,12 +166,11 @@ class OpenAIProvider(_Part):
         return _usable_key(value, "leave it out to pass the caller's key on")
 
 
-class LiteLLMProvider(_Part):
+class LiteLLMProvider(_Remote):
     type: Literal["litellm"]
     model: str
     api_key: str | None = Field(default=None, repr=False)
     base_url: Url | None = None
-    timeouts: Timeouts = Timeouts()
 
 
 class DemoProvider(_Part):

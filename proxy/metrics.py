@@ -48,6 +48,16 @@ shadow_rules = Counter(
     "weir_shadow_rules", "Rules that only one of both would enforce", ["route", "rule", "change"], registry=registry
 )
 shadow_skipped = Counter("weir_shadow_skipped", "Requests that the second policy did not see", ["route"], registry=registry)
+retries = Counter("weir_retries", "Times that a provider was asked again", ["provider"], registry=registry)
+fallbacks = Counter(
+    "weir_fallbacks", "Times that one provider was asked in place of another", ["provider", "instead"], registry=registry
+)
+ejections = Counter(
+    "weir_ejections", "Times that a provider was left out, for failing too often", ["provider"], registry=registry
+)
+ejected = Gauge(
+    "weir_ejected", "Workers that leave this provider out", ["provider"], registry=registry, multiprocess_mode="livesum"
+)
 limited = Counter("weir_limited", "Requests that a limit of their key refused", ["key", "limit"], registry=registry)
 key_tokens = Counter("weir_key_tokens", "Tokens of keys that tokens are counted for", ["key", "direction"], registry=registry)
 key_spend = Counter("weir_key_spend", "Money that keys with a budget have spent", ["key"], registry=registry)

@@ -18,8 +18,8 @@ import aiohttp
 import msgspec
 
 from proxy import metrics
+from proxy.breaker import Breaker
 from proxy.config import JudgeDetector
-from proxy.judge.breaker import Breaker
 from proxy.judge.format import Format, Question, Reply
 from proxy.judge.llama_guard import LlamaGuard
 from proxy.judge.qwen3guard import Qwen3Guard

@@ -88,6 +88,8 @@ class Ready:
         body: dict[str, Any] = {"status": "ok", "policies": policies}
         if state.queue is not None:
             body["model"] = state.queue.classifier.artefact.sha256
+        if ejected := [name for name, one in state.snapshot.providers.items() if one.ejected]:
+            body["ejected"] = ejected
         if state.reload_error:
             body["reload_error"] = state.reload_error
         await respond(send, 200, encode(body), [])

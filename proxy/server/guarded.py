@@ -33,6 +33,7 @@ from proxy.text.language import language_of
 from proxy.text.redact import Placeholders, Restorer, redact
 from proxy.types import Action, Direction, Failure, Outcome, Segment, Step, Verdict
 from proxy.upstream import Call, Response, UpstreamError
+from proxy.upstream.fallback import Attempts
 from proxy.wire import sse
 from proxy.wire.api import Api
 from proxy.wire.parts import BadBody, Field, Json, Media, Part, Path, Request, Said, decode, encode, put
@@ -49,6 +50,8 @@ _KEEP_BACK = frozenset(
         "connection keep-alive transfer-encoding content-length content-encoding server date set-cookie te trailer upgrade"
     ).split()
 )
+_TOLD = 2000  # characters of a provider's own words, in an error
+_WAITING = 64 * 1024  # bytes of a stream without a character, after which it is believed
 
 
 @dataclass(slots=True)
@@ -131,6 +134,13 @@ class Exchange:
                 one(part)
 
         return listen
+
+    def forget_answer(self) -> None:
+        """The provider's answer came to nothing, and another one is asked."""
+        self.read = [one for one in self.read if one.direction == "prompt"]
+        self.trace.forget_answer()
+        if self.shadow is not None:
+            self.shadow.forget_answer()
 
     def skip(self, failure: Failure) -> None:
         self.skipped.append(failure)
@@ -362,32 +372,61 @@ class Guarded:
         asking = asks_for_usage(self._api.path, body) if grant is not None and grant.counts_tokens else None
         body = asking or body
         headers = {"content-type": "application/json", **pass_on(scope)}
+        attempts = exchange.matched.provider.attempts(Call(self._api.path, encode(body), headers))
         gone = asyncio.ensure_future(disconnected(receive))
-        opening = asyncio.ensure_future(exchange.matched.provider.open(Call(self._api.path, encode(body), headers)))
-        response: Response | None = None
         try:
-            await asyncio.wait({gone, opening}, return_when=asyncio.FIRST_COMPLETED)
-            if not opening.done():
-                if grant is not None:
-                    grant.sent()
-                return 499
-            response = opening.result()
-            if grant is not None and response.status == 200:
-                grant.sent()
-                response = Metered(response, grant, hidden=asking is not None)
-            gone.add_done_callback(lambda _: response.close())
-            streamed = "text/event-stream" in dict(response.headers).get("content-type", "")
-            if streamed and response.status == 200:
-                return await self._stream(exchange, response, gone, send)
-            return await self._whole(exchange, response, send)
+            while True:
+                try:
+                    return await self._attempt(exchange, attempts, gone, send, hidden=asking is not None)
+                except UpstreamError as problem:  # before anything has left
+                    if gone.done():
+                        return 499
+                    if not attempts.broke(problem):
+                        raise
+                    exchange.forget_answer()
         finally:
             gone.cancel()
+
+    async def _attempt(
+        self, exchange: Exchange, attempts: Attempts, gone: asyncio.Future[None], send: AsgiSend, hidden: bool
+    ) -> int:
+        """Raises UpstreamError while nothing has been said to the client."""
+        grant = exchange.grant
+        opening = asyncio.ensure_future(attempts.open())
+        try:
+            first: set[asyncio.Future[Any]] = {gone, opening}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             if not opening.done():
                 opening.cancel()
-            if response is not None:
-                response.close()
+                await asyncio.wait({opening})
+        if opening.cancelled():
+            if grant is not None:
+                grant.sent()
+            return 499
+        response = opening.result()
+        gone.add_done_callback(lambda _: response.close())
+        try:
+            if grant is not None and response.status == 200:
+                grant.sent()
+                response = Metered(response, grant, hidden)
+            if response.status != 200:
+                return await self._declined(exchange, response, send)
+            streams = exchange.body.get("stream") is True
+            if streams is not ("text/event-stream" in dict(response.headers).get("content-type", "").lower()):
+                kind = "an event stream" if not streams else "no event stream"
+                raise UpstreamError(f"The provider answered with {kind}.", 502, "upstream_error")
+            if not streams:
+                status = await self._whole(exchange, response, send)
+                attempts.worked()
+                return status
+            return await self._stream(exchange, response, attempts, gone, send)
+        finally:
+            response.close()
 
-    async def _stream(self, exchange: Exchange, response: Response, gone: asyncio.Future[None], send: AsgiSend) -> int:
+    async def _stream(
+        self, exchange: Exchange, response: Response, attempts: Attempts, gone: asyncio.Future[None], send: AsgiSend
+    ) -> int:
         policy, judge = exchange.policy, exchange.snapshot.guard
         guard = StreamGuard(
             self._api.reader(exchange.body),
@@ -405,15 +444,30 @@ class Guarded:
         )
         kind = (b"content-type", sse.CONTENT_TYPE.encode())
         start = [kind, (b"cache-control", b"no-cache"), *exchange.headers, *kept(response, skip="content-type cache-control")]
-        await send({"type": "http.response.start", "status": 200, "headers": start})
-        first = True
+        waiting: list[bytes] | None = []  # what came before the first character; None once anything has been said
+
+        def undecided(waiting: list[bytes]) -> bool:
+            """Whether this may turn out to be no answer: a failure before the first character is not shown while there is
+            somebody else to ask, and in the end is an error by itself."""
+            if guard.fault is not None:
+                return attempts.more or not guard.characters
+            return attempts.more and not guard.released and sum(map(len, waiting)) < _WAITING
+
+        async def begin() -> None:
+            nonlocal waiting
+            said, waiting = waiting or [], None
+            exchange.trace.ms["first_text"] = waited = time.perf_counter() - exchange.started
+            metrics.first_text_seconds.labels(exchange.matched.route.name).observe(waited)
+            await send({"type": "http.response.start", "status": 200, "headers": start})
+            if said:
+                await send({"type": "http.response.body", "body": b"".join(said), "more_body": True})
 
         async def write(data: bytes) -> None:
-            nonlocal first
-            if first:
-                first = False
-                exchange.trace.ms["first_text"] = waited = time.perf_counter() - exchange.started
-                metrics.first_text_seconds.labels(exchange.matched.route.name).observe(waited)
+            if waiting is not None:
+                if undecided(waiting):
+                    waiting.append(data)
+                    return
+                await begin()
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
         async def verdict(segment: Segment, defer: bool) -> Verdict:
@@ -432,6 +486,14 @@ class Guarded:
         if gone.done():
             exchange.trace.ended = "disconnected"
             return 499
+        if guard.fault is None:
+            attempts.worked()
+        elif waiting is None:
+            attempts.failed()
+        elif guard.fault[1] != "provider_error" or attempts.more:
+            raise UpstreamError(guard.fault[0], 504 if guard.fault[1] == "upstream_timeout" else 502, guard.fault[1])
+        if waiting is not None:
+            await begin()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return 200
 
@@ -444,13 +506,15 @@ class Guarded:
             exchange.trace.answered(key, place, channel, size)
         exchange.trace.usage = guard.usage
 
+    async def _declined(self, exchange: Exchange, response: Response, send: AsgiSend) -> int:
+        """What the provider says instead of an answer."""
+        told = provider_error(self._api, await response.read(), response.status)
+        await respond(send, response.status, told, [*exchange.headers, *kept(response)])
+        return response.status
+
     async def _whole(self, exchange: Exchange, response: Response, send: AsgiSend) -> int:
         raw = await response.read()
         kind = dict(response.headers).get("content-type", "application/json")
-        if response.status != 200:
-            told = provider_error(self._api, raw, response.status)
-            await respond(send, response.status, told, [*exchange.headers, *kept(response)])
-            return response.status
         try:
             answer = decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
@@ -623,14 +687,29 @@ def kept(response: Response, skip: str = "content-type") -> Headers:
 
 
 def provider_error(api: Api, raw: bytes, status: int) -> bytes:
-    """The provider's error as it came when it has the usual shape, wrapped when it has not."""
+    """The provider's error as it came when it has the API's shape; what another shape says, put into this one."""
     try:
         body = decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         body = None
-    if isinstance(body, dict) and isinstance(body.get("error"), dict):
+    if isinstance(body, list) and len(body) == 1:  # Gemini's
+        body = body[0]
+    body = body if isinstance(body, dict) else {}
+    said = body.get("error")
+    own = decode(api.error(status, "", "", None, None))
+    if isinstance(said, dict) and isinstance(said.get("message"), str) and body.get("type") == own.get("type"):
         return raw
-    return api.error(status, f"The provider answered with status {status}.", "upstream_error", None, "upstream_error")
+    said = said if isinstance(said, dict) else body
+    found = (said.get(key) for key in ("message", "detail", "error", "Message"))
+    message = next((one[:_TOLD] for one in found if isinstance(one, str) and one), None)
+    kind, code = said.get("type") or said.get("status"), said.get("code")
+    return api.error(
+        status,
+        message or f"The provider answered with status {status}.",
+        kind if isinstance(kind, str) and kind != "error" else "upstream_error",
+        said["param"] if isinstance(said.get("param"), str) else None,
+        str(code) if isinstance(code, str | int) else "upstream_error",
+    )
 
 
 def _boxed(text: str) -> Json:

@@ -39,7 +39,7 @@ async def _alone(guard: StreamGuard, response: Response, write: Write) -> str:
                     return command.reason
         last = guard.closed()
     except UpstreamError as error:
-        last = guard.closed(str(error))
+        last = guard.closed(str(error), error.code)
     for command in last:
         if isinstance(command, Send):
             await write(command.data)
@@ -89,7 +89,7 @@ async def _with_judge(
                     reason = await obey(guard.received(data) if data is not None else guard.closed())
                 except UpstreamError as error:
                     reading = None
-                    reason = await obey(guard.closed(str(error)))
+                    reason = await obey(guard.closed(str(error), error.code))
         return reason
     finally:
         for left in [*judging, *([reading] if reading is not None else [])]:

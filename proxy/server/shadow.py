@@ -51,6 +51,9 @@ class Shadow:
         """The provider has said this."""
         self._answer.setdefault(part.channel, _Heard(part.kind, part.prose, [])).text.append(part.text)
 
+    def forget_answer(self) -> None:
+        self._answer.clear()
+
     async def compare(self, guard: Guard, done: Sequence[Read], context: str, history: str) -> list[Difference]:
         """`done`: what the policy in force decided. One entry for each direction that both have read."""
         found = []

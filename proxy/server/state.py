@@ -28,10 +28,10 @@ from proxy.server.answers import Headers, Refusal
 from proxy.server.limits import Grant, Limiter
 from proxy.server.prices import Prices
 from proxy.server.recorder import step_json
-from proxy.upstream import Provider
 from proxy.upstream.concealed import Concealed
 from proxy.upstream.demo import Demo
 from proxy.upstream.fallback import Fallbacks
+from proxy.upstream.member import Member
 from proxy.upstream.openai import OpenAI
 from proxy.wire.parts import Json, Request
 from proxy.workbench import load_queue
@@ -52,12 +52,12 @@ class Snapshot:
 
     config: Config
     guard: Guard
-    providers: Mapping[str, Provider]
+    providers: Mapping[str, Member]
     keys: Mapping[str, KeyEntry]  # by digest
     prices: Prices
 
     @classmethod
-    def of(cls, config: Config, guard: Guard, providers: Mapping[str, Provider]) -> Snapshot:
+    def of(cls, config: Config, guard: Guard, providers: Mapping[str, Member]) -> Snapshot:
         return cls(config, guard, providers, {key.sha256: key for key in config.keys}, Prices.of_config(config))
 
 
@@ -65,7 +65,7 @@ class Snapshot:
 class Matched:
     route: Route
     policy: Policy
-    provider: Provider
+    provider: Fallbacks
     shadow: Policy | None = None
 
 
@@ -77,7 +77,7 @@ class State:
     reload_error: str = ""
     limiter: Limiter = field(default_factory=Limiter)
     audit: Writer | None = None  # from the moment it serves
-    _retired: list[Provider | Judge] = field(default_factory=list)
+    _retired: list[Member | Judge] = field(default_factory=list)
     _later: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
@@ -235,9 +235,7 @@ class State:
             raise Refusal(403, f"Your key may not use the route '{route.name}'.", "route_not_allowed")
         if key is not None and not local and not may_ask(key, model):
             raise Refusal(403, f"Your key does not have access to the model `{str(model)[:100]}`.", "model_not_found")
-        provider = snapshot.providers[route.provider]
-        if route.fallbacks:
-            provider = Fallbacks([provider, *(snapshot.providers[name] for name in route.fallbacks)])
+        provider = Fallbacks([snapshot.providers[name] for name in (route.provider, *route.fallbacks)])
         policies = snapshot.guard.policies
         return Matched(route, policies[route.policy], provider, policies[route.shadow] if route.shadow is not None else None)
 
@@ -322,16 +320,17 @@ def may_ask(key: KeyEntry | None, model: Any) -> bool:
     return key is None or key.models is None or any(fnmatchcase(str(model), pattern) for pattern in key.models)
 
 
-def providers(config: Config, before: Snapshot | None = None) -> dict[str, Provider]:
-    """One client a provider; those whose settings did not change keep theirs, and its connections."""
-    found: dict[str, Provider] = {}
+def providers(config: Config, before: Snapshot | None = None) -> dict[str, Member]:
+    """One client a provider; those whose settings did not change keep theirs, its connections and how well it did."""
+    found: dict[str, Member] = {}
     for name, settings in config.providers.items():
         if before is not None and before.config.providers.get(name) == settings and name in before.providers:
             found[name] = before.providers[name]
         elif isinstance(settings, OpenAIProvider):
-            found[name] = Concealed(OpenAI(settings), settings.api_key) if settings.api_key else OpenAI(settings)
+            provider = Concealed(OpenAI(settings), settings.api_key) if settings.api_key else OpenAI(settings)
+            found[name] = Member(name, provider, settings.model, settings.retries, settings.ejection)
         elif settings.type == "demo":
-            found[name] = Demo()
+            found[name] = Member(name, Demo())
     return found
 
 

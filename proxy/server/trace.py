@@ -84,6 +84,13 @@ class Trace:
         if self.keeps:
             self.texts.append(Text("prompt", place, role, text))
 
+    def forget_answer(self) -> None:
+        """What has been said so far was no answer."""
+        self.completion, self.usage, self.ended = Tally(), None, ""
+        self.scores.pop("completion", None)
+        self.texts = [one for one in self.texts if one.direction == "prompt"]
+        self._heard.clear()
+
     def listen(self, part: Part) -> None:
         self._heard.setdefault(part.channel, (part.kind, []))[1].append(part.text)
 

@@ -81,6 +81,7 @@ class StreamGuard:
     annotate: Any = None  # verdict -> what a blocked chunk says of it
     listen: Callable[[Part], None] | None = None  # told of every text as it comes
     usage: Usage | None = None  # what the provider says that it has counted
+    fault: tuple[str, str] | None = None  # what is wrong with upstream's answer, and a code for it
 
     _parser: sse.Parser = field(default_factory=sse.Parser)
     _channels: dict[Hashable, Channel] = field(default_factory=dict)
@@ -129,7 +130,7 @@ class StreamGuard:
             self._block(None, verdict)
         return self._answer()
 
-    def closed(self, reason: str = "") -> list[Command]:
+    def closed(self, reason: str = "", code: str = "upstream_error") -> list[Command]:
         """Upstream will send no more; `reason` says why when that was not its wish."""
         if not self._over and self._failing is None:
             if not reason:
@@ -139,12 +140,17 @@ class StreamGuard:
                 if finished and not reason:
                     self._waiting.append(Item(None, None, [], self.reader.done(), barrier="all", ends="stream"))
                 else:
-                    self._fail(reason or "The upstream ended the stream before the answer was finished.", "upstream_error")
+                    self._fail(reason or "The upstream ended the stream before the answer was finished.", code)
         return self._answer()
 
     @property
     def over(self) -> bool:
         return self._over
+
+    @property
+    def released(self) -> bool:
+        """Whether any character of the answer may have left, or it has been decided that none will."""
+        return bool(self._blocked) or any(channel.frontier_now for channel in self._channels.values())
 
     def channels(self) -> Iterator[tuple[Hashable, Channel, int]]:
         """Every text so far, with the characters of it that upstream has sent."""
@@ -210,6 +216,7 @@ class StreamGuard:
             self._complete((item.choice,))
         if item.ends == "error":
             self._feed(fresh)
+            self.fault = ("The upstream ended the stream with an error.", "provider_error")
             for channel in self._channels.values():
                 self._ask(channel, channel.finish())
         if item.barrier:
@@ -249,6 +256,7 @@ class StreamGuard:
     def _fail(self, message: str, code: str) -> None:
         """Upstream is no longer of use. What it said is judged and may leave; then the client is told."""
         self._failing = self.reader.error(message, code)
+        self.fault = (message, code)
         for channel in self._channels.values():
             self._ask(channel, channel.finish())
 

@@ -30,8 +30,19 @@ class _Concealed:
         return (await self._response.read()).replace(self._key, _INSTEAD.encode())
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        kept = b""  # what may be the beginning of the key
         async for data in self._response.chunks():
-            yield data.replace(self._key, _INSTEAD.encode())
+            whole = (kept + data).replace(self._key, _INSTEAD.encode())
+            kept = whole[len(whole) - self._begun(whole) :]
+            if head := whole[: len(whole) - len(kept)]:
+                yield head
+        if kept:
+            yield kept
+
+    def _begun(self, data: bytes) -> int:
+        """How many bytes at the end are a beginning of the key."""
+        longest = min(len(data), len(self._key) - 1)
+        return next((n for n in range(longest, 0, -1) if data.endswith(self._key[:n])), 0)
 
     def close(self) -> None:
         self._response.close()

@@ -5,11 +5,12 @@ aiohttp and not httpx: the latter's transport costs eight times the CPU a reques
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
 
-from proxy.config import OpenAIProvider
+from proxy.config import OpenAIProvider, Timeouts
 from proxy.upstream import Call, Response, UpstreamError
 
 
@@ -17,9 +18,10 @@ class OpenAI:
     def __init__(self, settings: OpenAIProvider) -> None:
         self._root = settings.base_url.rstrip("/") + "/"
         self._key = settings.api_key
-        timeouts = settings.timeouts
+        self._timeouts = settings.timeouts
+        # The first byte's limit is for the status; `_Response` keeps the time of the body.
         self._timeout = aiohttp.ClientTimeout(
-            total=timeouts.total, sock_connect=timeouts.connect, sock_read=max(timeouts.idle, timeouts.first_byte)
+            total=self._timeouts.total, connect=self._timeouts.connect, sock_read=self._timeouts.first_byte
         )
         self._session: aiohttp.ClientSession | None = None
 
@@ -37,16 +39,22 @@ class OpenAI:
             headers["authorization"] = f"Bearer {self._key}"
             if call.path.startswith("messages"):
                 headers["x-api-key"] = self._key
+        started = asyncio.get_running_loop().time()
         try:
             response = await self._client().request(
                 call.method, self._root + call.path, data=call.body or None, headers=headers, timeout=self._timeout,
                 allow_redirects=False,
             )  # fmt: skip
+        except aiohttp.ConnectionTimeoutError as error:
+            raise UpstreamError("The provider could not be reached in time.", 504, "upstream_timeout") from error
         except TimeoutError as error:
             raise UpstreamError("The provider did not answer in time.", 504, "upstream_timeout") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise UpstreamError(f"The provider could not be reached ({type(error).__name__}).") from error
-        return _Response(response)
+        if 300 <= response.status < 400:
+            response.close()  # an SDK would follow it, past Weir
+            raise UpstreamError(f"The provider answered with a redirect ({response.status}).", 502, "upstream_error")
+        return _Response(response, self._timeouts, started)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -54,27 +62,37 @@ class OpenAI:
 
 
 class _Response:
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts, started: float) -> None:
         self._response = response
+        self._idle = timeouts.idle
+        self._first = max(started + timeouts.first_byte, asyncio.get_running_loop().time() + timeouts.idle)
+        if response.connection is not None and (protocol := response.connection.protocol) is not None:
+            protocol.read_timeout = None
+            protocol.start_timeout()  # with none: stops the one for the status
         self.status = response.status
         self.headers = [(k.lower(), v) for k, v in response.headers.items()]
 
     async def read(self) -> bytes:
-        try:
-            return await self._response.read()
-        except TimeoutError as error:
-            raise UpstreamError("The provider fell silent.", 504, "upstream_timeout") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError("The provider broke off its answer.") from error
+        return b"".join([data async for data in self.chunks()])
 
     async def chunks(self) -> AsyncIterator[bytes]:
+        clock = asyncio.get_running_loop().time
+        until = self._first
         try:
-            async for data in self._response.content.iter_any():
+            while True:
+                async with asyncio.timeout_at(until):
+                    data = await self._response.content.readany()
+                if not data:
+                    return
                 yield data
+                until = clock() + self._idle
         except TimeoutError as error:
             raise UpstreamError("The provider fell silent.", 504, "upstream_timeout") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError("The provider broke off its answer.") from error
+            raise UpstreamError("The provider broke off its answer.", 502, "upstream_error") from error
+        finally:
+            if not self._response.content.at_eof():
+                self._response.close()
 
     def close(self) -> None:
         self._response.close()

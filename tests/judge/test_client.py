@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy import breaker
+from proxy.breaker import Breaker
 from proxy.config import JudgeDetector
-from proxy.judge import breaker
-from proxy.judge.breaker import Breaker
 from proxy.judge.client import Judge
 from proxy.judge.format import Question
 from proxy.types import Failure, Opinion

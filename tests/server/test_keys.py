@@ -240,7 +240,8 @@ def test_anthropics_words(keyed: Weir, upstream: Upstream) -> None:
         "stop_reason": "end_turn",
         "stop_sequence": None,
     }
-    upstream.script = lambda body: whole({**message, "content": [{"type": "text", "text": "Yes."}], "usage": usage})
+    answered = whole({**message, "content": [{"type": "text", "text": "Yes."}], "usage": usage})
+    upstream.script = lambda body: answered
     asked: Any = {"model": "m-1", "max_tokens": 10, "messages": HELLO}
     with claude(keyed, "claude") as one:
         one.messages.create(**asked)
@@ -274,6 +275,7 @@ def test_anthropics_words(keyed: Weir, upstream: Upstream) -> None:
         ("claude-seldom", anthropic.BadRequestError, {"messages": HELLO * 6}, "invalid_request_error"),
         ("claude-seldom", anthropic.RateLimitError, {}, "rate_limit_error"),
     ]
+    upstream.script = lambda body: answered
     with claude(keyed, "claude-seldom") as seldom:
         seldom.messages.create(**asked)
     for key, kind, more, name in types:
