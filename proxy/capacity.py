@@ -66,7 +66,7 @@ def notes(config: Config, workers: int, cores: float | None = None) -> list[str]
     """What will run, but not well."""
     cores = cpus() if cores is None else cores
     detector = config.safeguard
-    wanted = workers * detector.workers * detector.threads
+    wanted = workers * detector.computing
     if max(wanted, workers) > math.ceil(cores):
         how = f"{workers} workers" if wanted == workers else f"{workers} workers with {wanted} threads for the classifier"
         return [f"{how} share {cores:g} cores; more than one a core only makes every answer wait longer"]

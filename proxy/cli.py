@@ -19,7 +19,7 @@ import click
 from proxy import __version__, capacity, yamlfile
 from proxy.audit import AuditError
 from proxy.audit_commands import audit
-from proxy.config import Audit, KeyEntry, is_loopback, load_config
+from proxy.config import Audit, KeyEntry, OnnxDetector, is_loopback, load_config
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
 from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
@@ -32,7 +32,7 @@ from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.policy_commands import policy
 from proxy.types import Action, Direction, Segment, Verdict
-from proxy.workbench import find_policy, load_queue, open_guard
+from proxy.workbench import find_policy, load_classifier, load_queue, open_guard
 from proxy.yamlfile import FileError
 
 _ROLES: dict[str, tuple[str, Direction]] = {
@@ -251,8 +251,7 @@ def evaluate_command(
         raise click.UsageError("nothing to measure on: give --data FILE, or --slices identity")
     config = load_config(config_path)
     rows = read_rows(data)
-    settings = config.safeguard
-    queue = ScoringQueue(Classifier.load(config.model_folder, 1, settings.screen), workers=os.cpu_count() or 1)
+    queue = ScoringQueue(load_classifier(config, 1), workers=os.cpu_count() or 1)
     guard, policy = open_guard(find_policy(policy_name or "default", config), queue, config)
     artefact = queue.classifier.artefact
     thresholds = {name: artefact.threshold(name, 0.005) for name in artefact.labels}
@@ -319,7 +318,7 @@ def model() -> None:
 @click.option("--json", "as_json", is_flag=True)
 def model_info(config_path: Path | None, as_json: bool) -> None:
     """The model in use: hash, labels, calibration."""
-    artefact = Artefact.load(load_config(config_path).model_folder)
+    artefact = Artefact.load(load_config(config_path).model_folder, elsewhere=True)
     if as_json:
         click.echo(json.dumps(artefact.manifest, indent=2))
         return
@@ -408,6 +407,8 @@ def model_bench(
     """How fast the classifier is here: throughput and latency by device, batch and length."""
     config = load_config(config_path)
     settings = config.safeguard
+    if not isinstance(settings, OnnxDetector):
+        raise click.UsageError("the config's classifier runs on a server; this measures one that runs here")
     found: list[speed.Speed] = []
     for device in devices or (settings.device,):
         classifier = Classifier.load(config.model_folder, settings.threads, device=device, batch=max(batches, default=None))

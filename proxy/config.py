@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -202,6 +202,36 @@ class OnnxDetector(_Part):
     workers: int = Field(default=1, ge=1, le=64)
     timeout: Seconds = 10.0
 
+    @property
+    def computing(self) -> int:
+        """Threads of this process that do."""
+        return self.workers * self.threads
+
+
+class OipDetector(_Part):
+    """The classifier on a model server, by the Open Inference Protocol v2. `model` is its name there; `manifest` is the folder,
+    here, that says what its numbers mean, or `builtin`. `logits` names the output (else the first one), `gives` says what is
+    in it. `timeout` is for everything: waiting for one of the `concurrency` questions at a time, and the answer."""
+
+    type: Literal["oip"]
+    base_url: Url
+    model: str = Field(min_length=1)
+    version: str | None = None
+    manifest: str = "builtin"
+    api_key: str | None = Field(default=None, repr=False)
+    logits: str | None = None
+    gives: Literal["logits", "probabilities"] = "logits"
+    screen: bool = True
+    timeout: Seconds = 10.0
+    concurrency: int = Field(default=8, ge=1, le=256)
+    max_batch: int = Field(default=32, ge=1, le=1024)
+    computing: ClassVar[int] = 1  # the server does it
+
+    @field_validator("api_key")
+    @classmethod
+    def _not_blank(cls, value: str | None) -> str | None:
+        return _usable_key(value, "leave it out where the server asks for none")
+
 
 class JudgeDetector(_Part):
     """A model that reads a policy in words, behind any OpenAI-compatible endpoint.
@@ -229,7 +259,8 @@ class JudgeDetector(_Part):
         return _usable_key(value, "leave it out where the judge asks for none")
 
 
-Detector = Annotated[OnnxDetector | JudgeDetector, Field(discriminator="type")]
+Safeguard = OnnxDetector | OipDetector
+Detector = Annotated[OnnxDetector | OipDetector | JudgeDetector, Field(discriminator="type")]
 
 
 class Match(_Part):
@@ -377,9 +408,9 @@ class Config(BaseModel):
         return next((one for one in (folder / shadow, folder.parent / shadow) if one.is_file()), folder.parent / shadow)
 
     @property
-    def safeguard(self) -> OnnxDetector:
+    def safeguard(self) -> Safeguard:
         """The one classifier that category rules ask. The built-in model when none is configured."""
-        found = (d for d in self.detectors.values() if isinstance(d, OnnxDetector))
+        found = (d for d in self.detectors.values() if isinstance(d, Safeguard))
         return next(found, None) or OnnxDetector(type="onnx")
 
     @property
@@ -388,8 +419,13 @@ class Config(BaseModel):
 
     @property
     def model_folder(self) -> Path:
-        model = self.safeguard.model
+        """Of the network, or of what is known of it here."""
+        model = _folder(self.safeguard)
         return builtin.MODEL if model == "builtin" else self._source.parent / model
+
+
+def _folder(detector: Safeguard) -> str:
+    return detector.model if isinstance(detector, OnnxDetector) else detector.manifest
 
 
 def is_loopback(host: str) -> bool:
@@ -441,11 +477,14 @@ def _checked(config: Config) -> Iterable[Wrong]:
 
 
 def _checked_detectors(config: Config) -> Iterable[Wrong]:
-    networks = [name for name, one in config.detectors.items() if isinstance(one, OnnxDetector)]
-    for name in networks[1:]:
-        yield ("detectors", name), f"a second detector of type onnx is {_NOT_YET}"
-    if networks and config.safeguard.model != "builtin" and not config.model_folder.is_dir():
-        yield ("detectors", networks[0], "model"), 'there is no such model folder; name one, or write "builtin"'
+    networks = {name: one for name, one in config.detectors.items() if isinstance(one, Safeguard)}
+    for name in list(networks)[1:]:
+        yield ("detectors", name), f"a second classifier is {_NOT_YET}"
+    for name, one in networks.items():
+        if _folder(one) != "builtin" and not config.model_folder.is_dir():
+            key = "model" if isinstance(one, OnnxDetector) else "manifest"
+            yield ("detectors", name, key), 'there is no such model folder; name one, or write "builtin"'
+        break
 
 
 def _checked_routes(config: Config) -> Iterable[Wrong]:

@@ -48,7 +48,7 @@ def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None 
         if route.shadow is not None and route.shadow not in policies:
             policies[route.shadow] = load_policy(config.shadow_path(route.shadow), calibration, asked)
     patterns: dict[str, Pattern] = {p.id: p for policy in policies.values() for rule in policy.rules for p in rule.patterns}
-    guard = Guard(policies, Scanner(patterns.values()), queue, cascade=Cascade(judges))
+    guard = Guard(policies, Scanner(patterns.values()), queue, config.safeguard.timeout, Cascade(judges))
     if any(policy.polyglot for policy in policies.values()):
         language_of("Warm up.")
     for policy in policies.values():  # warm: the first request should not pay for a lazy automaton

@@ -36,6 +36,14 @@ judge_answers = Counter("weir_judge_answers", "Questions to judges, by what came
 judge_seconds = Histogram(
     "weir_judge_seconds", "Time to a judge's answer", ["judge"], buckets=(*_FAST[5:], 10.0, 30.0, 60.0), registry=registry
 )
+network_answers = Counter(
+    "weir_network_answers", "Questions to a classifier that runs elsewhere, by what came back", ["detector", "answer"],
+    registry=registry,
+)  # fmt: skip
+network_seconds = Histogram(
+    "weir_network_seconds", "Time to the answer of a classifier that runs elsewhere", ["detector"], buckets=_FAST,
+    registry=registry,
+)  # fmt: skip
 judge_agreement = Counter(
     "weir_judge_agreement", "Decisions of the classifier that a judge was asked about as well", ["policy", "rule", "result"],
     registry=registry,

@@ -15,7 +15,6 @@ from proxy.config import Config, load_config
 from proxy.detect.entities import ENTITIES
 from proxy.guard import Guard
 from proxy.load import detectors, load_judges
-from proxy.model.classifier import Classifier
 from proxy.model.learner import Learner
 from proxy.model.queue import ScoringQueue
 from proxy.policy.cases import CaseResult, run_examples
@@ -29,7 +28,7 @@ from proxy.policy.template import TEMPLATES, Wish, begun
 from proxy.policy.tune import ENOUGH, Tuned, at_cost, at_rate, measured, patch, rewritten
 from proxy.text.language import language_of
 from proxy.types import CATEGORIES, Segment, Verdict
-from proxy.workbench import find_policy, load_queue, open_guard
+from proxy.workbench import find_policy, load_classifier, load_queue, open_guard
 
 _CONFIG = click.option("--config", "config_path", type=click.Path(path_type=Path))
 _FILE = click.Path(path_type=Path)
@@ -46,8 +45,7 @@ def policy() -> None:
 def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
     """Check files: errors and warnings, each with file and line."""
     config = load_config(config_path)
-    settings = config.safeguard
-    classifier = Classifier.load(config.model_folder, settings.threads)
+    classifier = load_classifier(config)
     artefact, learner = classifier.artefact, Learner(classifier)
     # Without a config nobody knows which judges there will be.
     asked = detectors(config, load_judges(config) if config_path is not None else None, learner)

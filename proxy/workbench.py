@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxy.config import Config
+from proxy.config import Config, OnnxDetector
 from proxy.detect.scanner import Scanner
 from proxy.guard import Guard
 from proxy.judge.cascade import Cascade
 from proxy.load import detectors, load_judges
+from proxy.model.artefact import Artefact
 from proxy.model.classifier import Classifier
+from proxy.model.oip import on_a_server
 from proxy.model.queue import ScoringQueue
 from proxy.model.session import BATCH, GPU_BATCH, GPU_WAIT
 from proxy.policy.load import Policy, load_policy
 
 
+def load_classifier(config: Config, threads: int | None = None) -> Classifier:
+    """The config's, wherever its network is. Raises ModelError."""
+    settings = config.safeguard
+    if isinstance(settings, OnnxDetector):
+        batch = settings.batch.max if settings.batch else None
+        return Classifier.load(config.model_folder, threads or settings.threads, settings.screen, settings.device, batch)
+    return on_a_server(settings, Artefact.load(config.model_folder, elsewhere=True))
+
+
 def load_queue(config: Config) -> ScoringQueue:
     settings = config.safeguard
+    classifier = load_classifier(config)
+    if not isinstance(settings, OnnxDetector):
+        return ScoringQueue(classifier, settings.concurrency)
     given = settings.batch
-    classifier = Classifier.load(
-        config.model_folder, settings.threads, settings.screen, settings.device, given.max if given else None
-    )
     usual = (GPU_BATCH, GPU_WAIT) if classifier.device.startswith("cuda") else (BATCH, 0.0)
     batch, wait = (given.max, given.wait) if given else usual
     return ScoringQueue(classifier, settings.workers, batch=batch, wait=wait)

@@ -156,10 +156,20 @@ def test_a_relative_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (HEAD + ROUTE + "detectors:\n  safeguard: {model: x}", ['6: "type" is missing']),
         (
             HEAD + ROUTE + "detectors:\n  a: {type: onnx}\n  b: {type: onnx}",
-            ["7: a second detector of type onnx is not available in this version of Weir"],
+            ["7: a second classifier is not available in this version of Weir"],
         ),
         (
             HEAD + ROUTE + "detectors:\n  a: {type: onnx, model: nowhere}",
+            ['6: there is no such model folder; name one, or write "builtin"'],
+        ),
+        (
+            HEAD
+            + ROUTE
+            + "detectors:\n  a: {type: oip, base_url: h, model: m}\n  b: {type: oip, base_url: http://h, model: m, version: 1}",
+            ['6: a base_url begins with "http://" or "https://"', '7: "version" must be text'],
+        ),
+        (
+            HEAD + ROUTE + "detectors:\n  a: {type: oip, base_url: http://h, model: m, manifest: nowhere}",
             ['6: there is no such model folder; name one, or write "builtin"'],
         ),
         (HEAD + ROUTE + "limits: {body: lots}", ['5: a size is a number of bytes or a text such as "32MiB"']),

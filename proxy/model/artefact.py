@@ -18,6 +18,7 @@ from proxy.model.head import Kind
 from proxy.types import CATEGORIES
 
 HALF = "model.fp16.onnx"  # beside `model.onnx`: the same network in half precision, for a GPU
+NETWORKS = ("model.onnx", HALF)
 
 Table = dict[str, dict[str, list[tuple[float, float]]]]
 
@@ -57,8 +58,8 @@ class Artefact:
     file: str = "model.onnx"  # the network
 
     @classmethod
-    def load(cls, folder: Path) -> Artefact:
-        """Raises ModelError."""
+    def load(cls, folder: Path, elsewhere: bool = False) -> Artefact:
+        """`elsewhere`: the network itself is on another machine, and need not be in the folder. Raises ModelError."""
         path = folder / "manifest.json"
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +72,8 @@ class Artefact:
             unknown = [label for label in labels if label not in CATEGORIES]
             if unknown:
                 raise ModelError(f"{path}: unknown label {unknown[0]!r}; Weir knows {', '.join(CATEGORIES)}")
-            _verify(folder, manifest["sha256"])
+            absent = {one for one in NETWORKS if elsewhere and not (folder / one).exists()}
+            _verify(folder, {name: digest for name, digest in manifest["sha256"].items() if name not in absent})
             scale, shift, table = _calibrated(manifest["calibration"], labels)
             screen = None
             if found := manifest.get("screen"):
@@ -104,6 +106,11 @@ class Artefact:
         return dataclasses.replace(
             self, file=HALF, sha256=digest, precision="fp16", scale=scale, shift=shift, table=table
         )  # fmt: skip
+
+    @property
+    def padding(self) -> int:
+        """The token that fills shorter rows; BERT's where the manifest names none."""
+        return self.tokens[2] if self.tokens else 0
 
     def threshold(self, category: str, fpr: float, role: str = "any") -> float:
         """The probability above which at most `fpr` of ordinary texts lie; between the table's rates by their logarithm,

@@ -12,6 +12,7 @@ import numpy as np
 from proxy.model.artefact import ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.fewshot import Array, Head, fit
+from proxy.model.network import Unavailable
 
 KEPT = 256  # heads
 _BATCH = 32
@@ -59,11 +60,15 @@ class Learner:
     def _embedded(self, texts: Sequence[str]) -> Array:
         rows = []
         for at in range(0, len(texts), _BATCH):
-            for one in self._classifier.score([(text, "") for text in texts[at : at + _BATCH]], embed=True):
+            try:
+                found = self._classifier.score([(text, "") for text in texts[at : at + _BATCH]], embed=True)
+            except Unavailable as problem:
+                raise ModelError(f"examples cannot be learnt just now: the classifier {problem}") from None
+            for one in found:
                 assert one.embeddings is not None
                 rows.append(one.embeddings.astype(np.float64).mean(0))
-        found = np.stack(rows)
-        return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+        whole = np.stack(rows)
+        return np.asarray(whole / np.linalg.norm(whole, axis=1, keepdims=True))
 
 
 def _key(model: str, violates: Sequence[str], allows: Sequence[str]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.device import ROWS, WIDTHS, open_runner, up
-from proxy.model.network import Read, Window, tensors
+from proxy.model.network import Read, Window, batches, joined, tensors
 
 BATCH = 8  # windows a run: on a CPU a larger batch is no cheaper a text
 PADDING = 1.25  # times the tokens that are there: more is not worth a batch, for padding costs in full
@@ -22,8 +22,6 @@ class Session:
     """Thread-safe. `pad`: the token that fills shorter rows. `artefact` is what runs there in the end: a GPU reads another file
     than a CPU. `batch`: windows a run at most."""
 
-    problem = ""
-
     def __init__(self, artefact: Artefact, pad: int, threads: int = 1, device: str = "cpu", batch: int | None = None) -> None:
         self._pad = pad
         self._runner, self.artefact = open_runner(artefact, device, options(threads))
@@ -34,13 +32,8 @@ class Session:
         return self._runner.device
 
     def run(self, windows: Sequence[Window], embed: bool) -> Read:
-        order = sorted(range(len(windows)), key=lambda i: len(windows[i][0]))
-        parts = [self._run([windows[i] for i in members], embed) for members in self._batches(order, windows)]
-        if len(order) == 1:
-            return parts[0]
-        back = np.argsort(order)
-        raw = np.concatenate([part.raw for part in parts])[back]
-        return Read(raw, np.concatenate([part.embeddings for part in parts])[back] if embed else None)
+        found = batches(windows, self.batch, GPU_PADDING if self._runner.buckets else PADDING)
+        return joined([(members, self._run([windows[i] for i in members], embed)) for members in found])
 
     def _run(self, batch: Sequence[Window], embed: bool) -> Read:
         feed = tensors(batch, self._pad)
@@ -59,20 +52,8 @@ class Session:
             found[rows:, 0] = 1  # attention over nothing is not a number
         return found
 
-    def _batches(self, order: Sequence[int], windows: Sequence[Window]) -> Iterator[list[int]]:
-        """Windows of like length together. `order` has them rise in length."""
-        padding = GPU_PADDING if self._runner.buckets else PADDING
-        batch: list[int] = []
-        tokens = 0
-        for index in order:
-            width = len(windows[index][0])
-            if batch and (len(batch) == self.batch or width * (len(batch) + 1) > padding * (tokens + width)):
-                yield batch
-                batch, tokens = [], 0
-            batch.append(index)
-            tokens += width
-        if batch:
-            yield batch
+    def check(self) -> str:
+        return ""
 
     def close(self) -> None:
         return None

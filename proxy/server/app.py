@@ -77,10 +77,12 @@ async def livez(request: Request) -> Response:
 
 
 class Ready:
-    """Ready from the first request on: the socket opens after model and policies are loaded."""
+    """Ready from the first request on: the socket opens after model and policies are loaded. A classifier that runs elsewhere
+    must have answered once; after that it is a detail, for what holds without it is the policy's business."""
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._met = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = self._state
@@ -92,7 +94,13 @@ class Ready:
             body["ejected"] = ejected
         if state.reload_error:
             body["reload_error"] = state.reload_error
-        await respond(send, 200, encode(body), [])
+        problem = await asyncio.to_thread(state.queue.classifier.network.check) if state.queue is not None else ""
+        self._met = self._met or not problem
+        if problem:
+            body["model_error"] = problem
+        if not self._met:
+            body["status"] = "not ready"
+        await respond(send, 200 if self._met else 503, encode(body), [])
 
 
 class Metrics:

@@ -22,6 +22,7 @@ from proxy.config import Audit, Config, KeyEntry, OpenAIProvider, Route, load_co
 from proxy.guard import Guard
 from proxy.judge.client import Judge
 from proxy.load import load_guard
+from proxy.model.artefact import ModelError
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
@@ -131,7 +132,7 @@ class State:
             guard = load_guard(config, self.queue, self.snapshot.guard)
             fresh = providers(config, self.snapshot)
             snapshot = Snapshot.of(config, guard, fresh)
-        except (FileError, OSError) as problem:
+        except (FileError, ModelError, OSError) as problem:
             self.reload_error = str(problem)
             metrics.reloads.labels("refused").inc()
             log.error("reload refused, the running policies stay", extra={"fields": {"problem": str(problem)}})
@@ -211,6 +212,7 @@ class State:
             await asyncio.to_thread(self.audit.close)
         if self.queue is not None:
             self.queue.close()
+            self.queue.classifier.network.close()
 
     # -- matching
 

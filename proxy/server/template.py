@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.config import Config
+from proxy.config import Config, OnnxDetector
 from proxy.model.artefact import ModelError
 from proxy.server.state import State, configure_log
 from proxy.server.worker import supervised
@@ -39,7 +39,9 @@ class Launch(msgspec.Struct):
 def shareable(config: Config) -> bool:
     """A process may be forked while it holds a model only if the model has no threads of its own: they stay behind. On macOS
     its libraries do not survive a fork at all, and nowhere does what a process holds on a GPU."""
-    return sys.platform == "linux" and config.safeguard.threads == 1 and config.safeguard.device == "cpu"
+    settings = config.safeguard
+    alone = not isinstance(settings, OnnxDetector) or (settings.threads == 1 and settings.device == "cpu")
+    return sys.platform == "linux" and alone
 
 
 def main(launch: Launch) -> None:
