@@ -20,6 +20,7 @@ from proxy import __version__, capacity, yamlfile
 from proxy.audit import AuditError
 from proxy.audit_commands import audit
 from proxy.config import Audit, KeyEntry, OnnxDetector, is_loopback, load_config
+from proxy.doctor_command import doctor
 from proxy.evaluate import measure
 from proxy.evaluate.page import page
 from proxy.evaluate.report import Row, evaluate, points, read_rows, write_scores
@@ -61,6 +62,7 @@ def main() -> None:
 
 main.add_command(policy)
 main.add_command(audit)
+main.add_command(doctor)
 
 
 # -- serve

@@ -1,0 +1,128 @@
+"""Whom Weir talks to: providers, judges, Redis. They are asked for nothing that costs money."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from proxy.config import Config, OpenAIProvider
+from proxy.doctor.finding import Finding, fine, note, wrong
+
+PATIENCE = 5.0  # seconds
+SKEW = 60.0  # seconds that two clocks may differ
+
+
+class Answer(NamedTuple):
+    status: int
+    date: float | None  # the other's clock
+    models: frozenset[str]
+
+
+async def check(config: Config) -> list[Finding]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
+        asked = [_provider(session, n, p) for n, p in config.providers.items() if isinstance(p, OpenAIProvider)]
+        asked += [
+            _asked(session, f"detectors.{n}", d.base_url, d.api_key, d.model) for n, d in config.judges.items()
+        ]  # fmt: skip
+        found = [one for part in await asyncio.gather(*asked) for one in part]
+    found += [one async for one in _redis(config.limits.url)]
+    return found
+
+
+async def _provider(session: aiohttp.ClientSession, name: str, settings: OpenAIProvider) -> list[Finding]:
+    return await _asked(session, f"providers.{name}", settings.base_url, settings.api_key, None)
+
+
+async def _asked(
+    session: aiohttp.ClientSession, about: str, base_url: str, api_key: str | None, model: str | None
+) -> list[Finding]:
+    parts = urlsplit(base_url)
+    where = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    try:
+        answer = await _get(session, base_url.rstrip("/") + "/models", api_key)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as problem:
+        return [wrong(about, f"{where}: {_why(problem)}", "start it, or correct its base_url; a firewall may stand between")]
+    return list(_read(about, where, answer, api_key, model))
+
+
+async def _get(session: aiohttp.ClientSession, url: str, api_key: str | None) -> Answer:
+    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    async with session.get(url, headers=headers, allow_redirects=False) as response:
+        body = await response.content.read(1_000_000)
+        date = response.headers.get("date")
+        return Answer(response.status, _moment(date), _models(body))
+
+
+def _moment(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None
+
+
+def _models(body: bytes) -> frozenset[str]:
+    try:
+        found = msgspec.json.decode(body)
+        return frozenset(str(one["id"]) for one in found["data"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return frozenset()
+
+
+def _read(
+    about: str, where: str, answer: Answer, api_key: str | None, model: str | None, now: float | None = None
+) -> Iterator[Finding]:
+    now = time.time() if now is None else now
+    if answer.date is not None and abs(answer.date - now) > SKEW:
+        text = f"the clocks of {where} and of this machine differ by {abs(answer.date - now):.0f} s"
+        yield note("clock", text, "keep this one right with NTP: keys expire by it, and the decision log is written by it")
+    if answer.status in (401, 403):
+        if api_key:
+            yield wrong(about, f"{where} refuses the api_key ({answer.status})", "put the right one into its variable")
+        else:
+            yield fine(about, f"{where} answers, and asks for a key; callers' own are passed on")
+    elif answer.status >= 500:
+        yield wrong(about, f"{where} answers {answer.status}", "it is in trouble itself: its own log tells")
+    elif model is not None and answer.models and model not in answer.models:
+        shown = ", ".join(sorted(answer.models)[:5])
+        yield wrong(about, f'{where} has no model "{model}"', f"load it there, or name one that it has: {shown}")
+    else:
+        yield fine(about, f"{where} answers")
+
+
+async def _redis(url: str | None) -> AsyncIterator[Finding]:
+    if url is None:
+        return
+    import redis.asyncio as redis  # an extra, asked for by the config
+    from redis.exceptions import AuthenticationError, RedisError
+
+    client: Any = redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+    try:
+        await client.ping()
+    except AuthenticationError:
+        yield wrong("limits", "Redis refuses the password", "correct limits.url")
+    except (RedisError, OSError, TimeoutError) as problem:
+        yield wrong("limits", f"Redis cannot be asked ({type(problem).__name__})", "start it, or correct limits.url")
+    else:
+        yield fine("limits", "Redis answers")
+    finally:
+        await client.aclose()
+
+
+def _why(problem: BaseException) -> str:
+    if isinstance(problem, TimeoutError):
+        return f"no answer in {PATIENCE:g} s"
+    if isinstance(problem, aiohttp.ClientConnectorCertificateError | ssl.SSLError | aiohttp.ClientSSLError):
+        return "its certificate is not trusted here"
+    if isinstance(problem, aiohttp.ClientConnectorDNSError):
+        return "its name is not known here"
+    if isinstance(problem, aiohttp.ClientConnectorError):
+        return f"cannot be reached ({problem.os_error.strerror or 'no connection'})"
+    return f"does not speak HTTP as expected ({type(problem).__name__})"
