@@ -335,6 +335,31 @@ class Audit(_Part):
         return not self.url.startswith("sqlite")
 
 
+class Telemetry(_Part):
+    """Trace spans and metrics over OTLP. What is left out comes from the OTEL_… variables. `sampling` is the share of traces
+    that is kept where the caller has not decided that already."""
+
+    endpoint: str | None = Field(default=None, repr=False)
+    protocol: Literal["http/protobuf", "grpc"] | None = None
+    sampling: Share | None = None
+    headers: dict[str, str] = Field(default={}, repr=False)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/\s]", value):
+            raise ValueError('the "endpoint" of telemetry begins with "http://" or "https://", for grpc too')
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not re.fullmatch(r"[A-Za-z0-9-]+", name) or not text.strip() or not text.isprintable():
+                raise ValueError(f'the header "{name}" is empty or cannot be sent')
+        return value
+
+
 class Price(_Part):
     """Of a million tokens, in whatever unit budgets are in. Without `cached_input` a cached token costs what any costs."""
 
@@ -372,6 +397,7 @@ class Config(BaseModel):
     routes: list[Route] = Field(min_length=1)
     keys: list[KeyEntry] = []
     audit: Audit | None = None
+    telemetry: Telemetry | None = None
     policies: str | None = None
     prices: dict[str, Price] = {}
     limits: Limits = Limits()
@@ -461,6 +487,15 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
+def _has_otel(settings: Telemetry) -> bool:
+    """`opentelemetry` alone is there already where another package brings its API."""
+    protocol = "grpc" if settings.protocol == "grpc" else "http"
+    try:
+        return _installed("opentelemetry.sdk") and _installed(f"opentelemetry.exporter.otlp.proto.{protocol}")
+    except ModuleNotFoundError:
+        return False
+
+
 def _checked(config: Config) -> Iterable[Wrong]:
     yield from _checked_detectors(config)
     yield from _checked_routes(config)
@@ -472,6 +507,8 @@ def _checked(config: Config) -> Iterable[Wrong]:
             yield ("audit",), 'a decision log in PostgreSQL needs a "key", the same for all who write to it'
         if not _installed("psycopg"):
             yield ("audit", "url"), "PostgreSQL needs the postgres extra: pip install 'weir[postgres]'"
+    if config.telemetry is not None and not _has_otel(config.telemetry):
+        yield ("telemetry",), "telemetry needs the otel extra: pip install 'weir[otel]'"
     if config.is_open and not is_loopback(config.listen.host):
         yield ("listen", "host"), 'without "keys" the proxy is open to everybody: listen on 127.0.0.1, or list keys'
 

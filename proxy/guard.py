@@ -21,6 +21,7 @@ from proxy.model.queue import QueueFull, ScoringQueue
 from proxy.policy.decide import decide
 from proxy.policy.load import Policy, Rule
 from proxy.stream.cut import STRIDE
+from proxy.telemetry.watch import looked
 from proxy.text.normalize import classifier_texts
 from proxy.types import Action, Direction, Failure, Finding, Outcome, Scan, Scores, Segment, Verdict
 
@@ -123,8 +124,10 @@ class Guard:
         """
         plan = self.plan(policy, segment.direction)
         findings: tuple[Finding, ...] = ()
+        started = time.perf_counter()
         if patterns:
             findings = plan.selection.scan(segment.text).findings
+            looked("patterns", segment.direction, started)
         if not prose or not (plan.reads or plan.judged) or not segment.text.strip():
             return decide(policy, segment, findings, None, ())
         scores: Scores | None = None
@@ -147,17 +150,22 @@ class Guard:
             return None, (Failure("safeguard", "no model is loaded"),)
         text = segment.lead + segment.text
         items = [(text, segment.context), *((extra, segment.context) for extra in classifier_texts(text))]
+        started, failed = time.perf_counter(), ""
+        found: list[Found] = []
         try:
             async with asyncio.timeout(self.timeout):
                 found = await self.queue.score_many(items, sift, bool(learned))
         except TimeoutError:
-            return None, (Failure("safeguard", "timed out"),)
+            failed = "timed out"
         except QueueFull:
-            return None, (Failure("safeguard", "too busy"),)
+            failed = "too busy"
         except Unavailable as problem:
-            return None, (Failure("safeguard", str(problem)),)
+            failed = str(problem)
         except Exception as error:  # the queue must answer for whatever the runtime throws; it becomes a value here
-            return None, (Failure("safeguard", type(error).__name__),)
+            failed = type(error).__name__
+        looked("classifier" if failed or any(found) else "screen", segment.direction, started, failed=failed)
+        if failed:
+            return None, (Failure("safeguard", failed),)
         read = [scores for scores in found if scores]
         scores = {category: max(scores[category] for scores in read) for category in read[0]} if read else {}
         for rule in learned:

@@ -1,4 +1,4 @@
-"""Prometheus metrics. Labels are routes, rules and actions: names from files, never text.
+"""Prometheus metrics. Labels are routes, rules and actions: names from files, never text. docs/telemetry.md has all of them.
 
 Of several workers each keeps its numbers in files of one folder, and whichever is asked adds them up: a gauge's mode says how.
 """
@@ -22,6 +22,13 @@ first_text_seconds = Histogram(
     "weir_first_text_seconds", "From the request to the first released token", ["route"], buckets=_FAST, registry=registry
 )
 not_inspected = Counter("weir_not_inspected", "Text or media that nobody judged", ["route", "reason"], registry=registry)
+stage_seconds = Histogram(
+    "weir_stage_seconds", "Time of one look at one text, waiting included", ["stage"], buckets=(0.0001, *_FAST, 10.0),
+    registry=registry,
+)  # fmt: skip
+batch_texts = Histogram(
+    "weir_batch_texts", "Texts that the model read at once", buckets=(1, 2, 3, 4, 5, 6, 7, 8), registry=registry
+)
 queue_depth = Gauge("weir_queue_depth", "Texts waiting for the classifier", registry=registry, multiprocess_mode="livesum")
 cache_hits = Gauge("weir_verdict_cache_hits", "Texts whose scores were known", registry=registry, multiprocess_mode="sum")
 cache_misses = Gauge("weir_verdict_cache_misses", "Texts that were not known yet", registry=registry, multiprocess_mode="sum")
@@ -30,6 +37,15 @@ screened = Gauge(
     multiprocess_mode="sum",
 )  # fmt: skip
 streams = Gauge("weir_streams", "Streams in flight", registry=registry, multiprocess_mode="livesum")
+streams_ended = Counter("weir_streams_ended", "Streams, by how they ended", ["route", "reason"], registry=registry)
+upstream_seconds = Histogram(
+    "weir_upstream_seconds", "From the question to a provider to the head of its answer", ["provider"],
+    buckets=(*_FAST[4:], 10.0, 30.0, 60.0, 120.0), registry=registry,
+)  # fmt: skip
+upstream_answers = Counter(
+    "weir_upstream_answers", "Questions to providers, by the status of the answer or the code of the error",
+    ["provider", "status"], registry=registry,
+)  # fmt: skip
 reloads = Counter("weir_reloads", "Configuration and policy reloads", ["result"], registry=registry)
 leaked_chars = Counter("weir_leaked_characters", "Blocked text that had left, in follow mode", ["route"], registry=registry)
 judge_answers = Counter("weir_judge_answers", "Questions to judges, by what came back", ["judge", "answer"], registry=registry)
@@ -87,6 +103,12 @@ policies = Gauge(
     ["policy"],
     registry=registry,
     multiprocess_mode="livesum",
+)
+telemetry_errors = Counter(
+    "weir_telemetry_errors", "Complaints of what delivers trace spans and metrics over OTLP", registry=registry
+)
+build_info = Gauge(
+    "weir_build_info", "1, with what runs here", ["version", "python", "model"], registry=registry, multiprocess_mode="livemax"
 )
 
 

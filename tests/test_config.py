@@ -263,3 +263,23 @@ def test_what_needs_an_extra_says_which(home: Path, monkeypatch: pytest.MonkeyPa
 def test_loopback() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LocalHost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.1", "localhost.example.org", "")))
+
+
+def test_telemetry(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.config._has_otel", lambda settings: True)
+    monkeypatch.setenv("TOKEN", "t0ken")
+    own = 'telemetry: {endpoint: "http://x:4318", protocol: grpc, sampling: 10%, headers: {authorization: "Bearer ${TOKEN}"}}\n'
+    found = config(home, HEAD + ROUTE + own).telemetry
+    assert found is not None and (found.protocol, found.sampling) == ("grpc", 0.1)
+    assert found.headers == {"authorization": "Bearer t0ken"} and "t0ken" not in repr(found)
+    assert config(home, HEAD + ROUTE + "telemetry: {}\n").telemetry is not None
+    for text, told in (
+        ("{endpoint: localhost}", 'the "endpoint" of telemetry begins with "http://" or "https://", for grpc too'),
+        ('{headers: {authorization: ""}}', 'the header "authorization" is empty or cannot be sent'),
+        ("{samplng: 0.1}", 'unknown key "samplng" (did you mean "sampling"?)'),
+    ):
+        assert any(told in one for one in wrong(home, HEAD + ROUTE + f"telemetry: {text}\n")), wrong(
+            home, HEAD + ROUTE + f"telemetry: {text}\n"
+        )
+    monkeypatch.setattr("proxy.config._has_otel", lambda settings: False)
+    assert wrong(home, HEAD + ROUTE + "telemetry: {}\n") == ["5: telemetry needs the otel extra: pip install 'weir[otel]'"]

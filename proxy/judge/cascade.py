@@ -16,6 +16,7 @@ from proxy.judge.client import Judge
 from proxy.judge.format import Question
 from proxy.policy.decide import asks, decide
 from proxy.policy.load import Policy, Rule
+from proxy.telemetry.watch import looked
 from proxy.types import Action, Failure, Finding, Opinion, Scores, Segment, Step, Verdict
 
 
@@ -67,6 +68,8 @@ class Cascade:
         earlier = content[: len(content) - len(segment.text)]
         before = segment.before.removesuffix(earlier)
         answer = await judge.ask(Question(rule.text, content, segment.role, segment.direction, before))
+        failed = answer.reason if isinstance(answer, Failure) else ""
+        looked("judge", segment.direction, started, rule.judge, rule.id, failed)
         return answer, time.perf_counter() - started
 
     # -- a share of what the classifier decides alone, to learn whether the judge would have said the same

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from proxy import metrics
 from proxy.model.classifier import Classifier, Found
 from proxy.model.learner import Learner
 from proxy.model.session import BATCH
@@ -124,6 +125,7 @@ class ScoringQueue:
                     break
                 batch.append(more)
             crowd = len(batch)
+            metrics.batch_texts.observe(len(batch))
             try:
                 found: list[Found] | Exception = self.classifier.score(
                     [j.item for j in batch], [j.sift for j in batch], any(j.embed for j in batch)

@@ -23,6 +23,7 @@ from proxy.server.classify import Classify
 from proxy.server.guarded import Guarded, kept, pass_on, read_body
 from proxy.server.moderations import Moderations
 from proxy.server.state import State, may_ask, watch
+from proxy.server.watched import Watched
 from proxy.upstream import Call, UpstreamError
 from proxy.wire.api import Api
 from proxy.wire.chat import Chat
@@ -46,9 +47,10 @@ def build(state: State) -> Starlette:
         Route("/metrics", Metrics(state)),
     ]
     for root in ("/v1", "/{route}/v1"):
-        routes += [Route(f"{root}/{path}", endpoint, methods=["POST"]) for path, endpoint in guarded.items()]
+        routes += [Route(f"{root}/{path}", Watched(state, endpoint), methods=["POST"]) for path, endpoint in guarded.items()]
         routes.append(Route(f"{root}/models", models, methods=["GET"]))
-        routes.append(Route(f"{root}/{{rest:path}}", Unguarded(state), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
+        unguarded = Watched(state, Unguarded(state))
+        routes.append(Route(f"{root}/{{rest:path}}", unguarded, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:

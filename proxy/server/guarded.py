@@ -28,6 +28,7 @@ from proxy.server.state import Matched, Snapshot, State
 from proxy.server.trace import Read, Trace, path_of, place_of
 from proxy.stream.channel import Channel
 from proxy.stream.guard import StreamGuard, tokens_within
+from proxy.telemetry.watch import current
 from proxy.text.jsontext import JsonText
 from proxy.text.language import language_of
 from proxy.text.redact import Placeholders, Restorer, redact
@@ -176,6 +177,7 @@ class Guarded:
             exchange.hold(exchange.trace.key, request.fields)
             if key is not None:
                 exchange.grant = await state.grant(key, matched.route, self._api.path, body, request)
+            exchange.trace.ms["read"] = time.perf_counter() - started
             blocked = await self._inspect_prompt(exchange, request)
             exchange.trace.ms["prompt"] = judged = time.perf_counter() - started
             metrics.guard_seconds.labels(matched.route.name, "prompt").observe(judged)
@@ -201,7 +203,7 @@ class Guarded:
                 await exchange.grant.settle()
             seconds = time.perf_counter() - started
             if exchange is None:
-                state.finished(request_id, None, status, seconds)
+                state.finished(request_id, None, status, seconds, code)
                 await state.record(bare(request_id, self._api.path, status, code, seconds))
             else:
                 exchange.trace.error = exchange.trace.error or code
@@ -213,6 +215,8 @@ class Guarded:
         trace.key = key.name if key is not None else ""
         trace.keeps = audit is not None and audit.text != "never"
         trace.streamed = exchange.body.get("stream") is True
+        if (watch := current.get()) is not None:
+            trace.trace_id, watch.exchange = watch.trace_id, exchange
 
     async def _finished(self, exchange: Exchange, status: int, seconds: float) -> None:
         """The record of the request; after it is known what the second policy would have done, where there is one."""
@@ -514,6 +518,7 @@ class Guarded:
 
     async def _whole(self, exchange: Exchange, response: Response, send: AsgiSend) -> int:
         raw = await response.read()
+        exchange.trace.ms["answered"] = time.perf_counter() - exchange.started
         kind = dict(response.headers).get("content-type", "application/json")
         try:
             answer = decode(raw)

@@ -40,7 +40,7 @@ def ended(exchange: Exchange, api: str, status: int, seconds: float, texts: Text
         "action": str(exchange.action),
         "answer": str(answer),
         "status": status,
-        "ended": trace.ended or _ended(exchange, status),
+        "ended": ending(exchange, status),
         "error": trace.error,
         "rules": _rules(exchange.read),
         "steps": [step_json(step) for step in exchange.steps],
@@ -68,10 +68,14 @@ def _whose(exchange: Exchange, api: str) -> dict[str, Any]:
         "sha": policy.sha,
         "classifier": exchange.snapshot.guard.classifier,
         "language": exchange.language,
+        "trace_id": exchange.trace.trace_id or None,
     }
 
 
-def _ended(exchange: Exchange, status: int) -> str:
+def ending(exchange: Exchange, status: int) -> str:
+    """done, blocked, refused, error or disconnected."""
+    if exchange.trace.ended:
+        return exchange.trace.ended
     if status == 499:
         return "disconnected"
     if exchange.action is Action.BLOCK:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import platform
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.types import Scope
 
-from proxy import metrics
+from proxy import __version__, metrics
 from proxy.audit.entry import Entry
 from proxy.config import Audit, Config, KeyEntry, OpenAIProvider, Route, load_config
 from proxy.guard import Guard
@@ -28,11 +29,13 @@ from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
 from proxy.server.limits import Grant, Limiter
 from proxy.server.prices import Prices
-from proxy.server.recorder import step_json
+from proxy.server.recorder import ending, step_json
+from proxy.telemetry.watch import current
 from proxy.upstream.concealed import Concealed
 from proxy.upstream.demo import Demo
 from proxy.upstream.fallback import Fallbacks
 from proxy.upstream.member import Member
+from proxy.upstream.observed import Observed
 from proxy.upstream.openai import OpenAI
 from proxy.wire.parts import Json, Request
 from proxy.workbench import load_queue
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.audit.store import Store
     from proxy.audit.writer import Writer
     from proxy.server.guarded import Exchange
+    from proxy.telemetry.spans import Telemetry
 
 log = logging.getLogger("weir")
 _LATER = 256  # pieces of work
@@ -78,6 +82,7 @@ class State:
     reload_error: str = ""
     limiter: Limiter = field(default_factory=Limiter)
     audit: Writer | None = None  # from the moment it serves
+    telemetry: Telemetry | None = None  # the same
     _retired: list[Member | Judge] = field(default_factory=list)
     _later: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -122,6 +127,8 @@ class State:
             metrics.audit_waiting.set(self.audit.waiting)
         for policy in self.snapshot.guard.policies.values():
             metrics.policies.labels(policy.ref).set(1)
+        model = self.snapshot.guard.classifier
+        metrics.build_info.labels(__version__, platform.python_version(), model[:8] or "none").set(1)
 
     # -- reload: parse, validate, load, swap one reference
 
@@ -153,7 +160,11 @@ class State:
     # -- the decision log
 
     def start(self) -> None:
-        """What a process has that serves, and nobody may have before a fork: the decision log's thread."""
+        """What a process has that serves, and nobody may have before a fork: threads for the decision log and telemetry."""
+        if (observed := self.snapshot.config.telemetry) is not None:
+            from proxy.telemetry.spans import Telemetry  # an extra
+
+            self.telemetry = Telemetry(observed)
         settings = self.snapshot.config.audit
         if settings is not None:
             from proxy.audit.writer import Writer  # sqlalchemy is for those alone who keep a log
@@ -210,6 +221,8 @@ class State:
         await self.limiter.counters.close()
         if self.audit is not None:
             await asyncio.to_thread(self.audit.close)
+        if self.telemetry is not None:
+            await self.telemetry.close()
         if self.queue is not None:
             self.queue.close()
             self.queue.classifier.network.close()
@@ -277,10 +290,12 @@ class State:
 
     # -- the record
 
-    def finished(self, request_id: str, exchange: Exchange | None, status: int, seconds: float) -> None:
+    def finished(self, request_id: str, exchange: Exchange | None, status: int, seconds: float, error: str = "") -> None:
         route = exchange.matched.route.name if exchange else "-"
         action = str(exchange.action) if exchange else "-"
         metrics.requests.labels(route, str(status), action).inc()
+        if exchange is not None and exchange.trace.streamed and status in (200, 499):
+            metrics.streams_ended.labels(route, ending(exchange, status)).inc()
         if not log.isEnabledFor(logging.INFO):
             return
         fields: dict[str, Any] = {
@@ -290,8 +305,18 @@ class State:
             "action": action,
             "ms": round(seconds * 1e3, 2),
         }
+        watch = current.get()
+        if watch is not None and watch.trace_id:
+            fields["trace_id"] = watch.trace_id
+        if error := error or (exchange.trace.error if exchange else ""):
+            fields["error"] = error
         if exchange is not None:
-            fields["policy"] = exchange.policy.ref
+            trace = exchange.trace
+            fields |= {"policy": exchange.policy.ref, "provider": exchange.matched.route.provider, "key": trace.key or None}
+            fields |= {"stream": trace.streamed, "ended": ending(exchange, status)}
+            fields |= {f"{name}_ms": round(value * 1e3, 2) for name, value in trace.ms.items()}
+            if trace.usage is not None:
+                fields |= {"prompt_tokens": trace.usage.prompt, "completion_tokens": trace.usage.completion}
             if exchange.outcomes:
                 fields["outcomes"] = [
                     {
@@ -329,10 +354,11 @@ def providers(config: Config, before: Snapshot | None = None) -> dict[str, Membe
         if before is not None and before.config.providers.get(name) == settings and name in before.providers:
             found[name] = before.providers[name]
         elif isinstance(settings, OpenAIProvider):
-            provider = Concealed(OpenAI(settings), settings.api_key) if settings.api_key else OpenAI(settings)
+            openai = Concealed(OpenAI(settings), settings.api_key) if settings.api_key else OpenAI(settings)
+            provider = Observed(openai, name, settings.base_url, settings.model)
             found[name] = Member(name, provider, settings.model, settings.retries, settings.ejection)
         elif settings.type == "demo":
-            found[name] = Member(name, Demo())
+            found[name] = Member(name, Observed(Demo(), name))
     return found
 
 

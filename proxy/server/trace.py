@@ -63,6 +63,7 @@ class Text(NamedTuple):
 @dataclass(slots=True)
 class Trace:
     key: str = ""
+    trace_id: str = ""  # of the W3C trace that the request belongs to
     keeps: bool = False  # texts too
     streamed: bool = False
     prompt: Tally = field(default_factory=Tally)
