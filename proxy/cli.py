@@ -156,25 +156,27 @@ def key_new(name: str) -> None:
 @click.argument("text", required=False, default="-")
 @click.option("--policy", default="default", show_default=True, help="A policy's name, or a file.")
 @click.option("--role", type=click.Choice(list(_ROLES)), default="user", show_default=True)
+@click.option("--tool", help="The tool that TEXT is for (with the role assistant) or from (document).")
 @click.option("--config", "config_path", type=click.Path(path_type=Path))
 @click.option("--explain", "explained", is_flag=True, help="Which words carried the classifier's decision.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def check(
-    ctx: click.Context, text: str, policy: str, role: str, config_path: Path | None, explained: bool, as_json: bool
-) -> None:
+    ctx: click.Context, text: str, policy: str, role: str, tool: str | None, config_path: Path | None, explained: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """What would become of TEXT (or standard input), and why."""
     text = sys.stdin.read() if text == "-" else text
     config = load_config(config_path)
     queue = load_queue(config)
     guard, found = open_guard(find_policy(policy, config), queue, config)
     role_name, direction = _ROLES[role]
-    segment = Segment(text, role_name, direction)
+    segment = Segment(text, role_name, direction, tool=tool)
 
     async def judged() -> tuple[Verdict, dict[str, float], list[Explanation]]:
         verdict = await guard.judge(found, segment)
         await guard.cascade.close()
-        scores, _ = await guard.scores(segment)
+        scores, _ = await guard.scores(segment, learned=found.learned(direction))
         reasons = [await explain(queue.score_many, text, c) for c in reasons_for(verdict, scores or {})] if explained else []
         return verdict, dict(scores or {}), reasons
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from proxy.detect.scanner import Scanner, Selection
@@ -41,12 +41,16 @@ class PolicyText:
     direction: Direction = "completion"
     stride: int = 0
     reach: int = 0
+    tool: str | None = None
 
     def scan(self, text: str, before: str, final: bool) -> Scan:
         return self.selection.scan(text, before, final)
 
     def decide(self, text: str, findings: tuple[Finding, ...]) -> Verdict:
-        return decide(self.policy, Segment(text, self.role, self.direction), findings, None, ())
+        return decide(self.policy, Segment(text, self.role, self.direction, tool=self.tool), findings, None, ())
+
+    def of(self, tool: str | None) -> PolicyText:
+        return replace(self, tool=tool)
 
 
 class _Plan(NamedTuple):

@@ -100,7 +100,7 @@ def policy_test(files: tuple[Path, ...], cases: tuple[Path, ...], junit_path: Pa
 
 def _segment(example: Example) -> Segment:
     role = "document" if example.speaker == "tool" else example.speaker
-    return Segment(example.text, role, example.direction)
+    return Segment(example.text, role, example.direction, tool=example.tool)
 
 
 def _held(found: Policy, example: Example) -> Policy:
@@ -245,7 +245,7 @@ def _tuned(
     for row, found in zip(rows, scores, strict=True):
         segment = _segment(row.example)
         label = row.labels.get(rule.category)
-        if label is not None and rule.concerns(segment.direction, segment.role) and rule.category in found:
+        if label is not None and rule.concerns(segment.direction, segment.role, segment.tool) and rule.category in found:
             sides[label].append(found[rule.category])
     if min(len(sides[True]), len(sides[False])) < ENOUGH:
         return f"{len(sides[True])} texts of {rule.category} and {len(sides[False])} others; it takes {ENOUGH} of each"

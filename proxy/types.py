@@ -39,7 +39,8 @@ class Segment:
     `context` is what precedes it in the conversation and `lead` what precedes it in the same text, both for the
     classifier only: it reads them to understand `text`, spans and redactions concern `text` alone. `before` is more of
     both, for a judge. Of an answer in pieces a judge reads longer stretches: `stretch` is the one that ends here, empty
-    inside one; None where `text` is read by itself.
+    inside one; None where `text` is read by itself. `tool` is the tool that is called with the text or has said it, empty
+    where its name is not known; None where no tool is concerned.
     """
 
     text: str = field(repr=False)
@@ -50,6 +51,7 @@ class Segment:
     lead: str = field(default="", repr=False)
     before: str = field(default="", repr=False)
     stretch: str | None = field(default=None, repr=False)
+    tool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ async def replayed(record: Record, private: Mapping[str, Any], policy: Policy, j
     for direction, role in _DIRECTIONS:
         said = [rule for rule in facts.get("rules", ()) if rule["direction"] == direction and rule["enforced"]]
         if texts:
-            segments = [Segment(t["text"], t["role"], direction) for t in texts if t["direction"] == direction]
-            verdicts = [await judge(held, segment) for segment in segments]
+            own = [t for t in texts if t["direction"] == direction]
+            verdicts = [await judge(held, Segment(t["text"], t["role"], direction, tool=t.get("tool"))) for t in own]
             now = {o.rule: o.action for v in verdicts for o in v.outcomes if o.enforced}
         else:
             scores = facts.get("scores", {}).get(direction, {})
@@ -57,9 +57,9 @@ def _speaks(
 ) -> bool:
     """By what was recorded: a category by its score, any other rule if it spoke then. What the screen excluded has no score
     and is below any threshold."""
-    if not rule.concerns(direction, role):
+    if not rule.concerns(direction, role, ""):
         return False
-    if rule.category and not rule.judge:
+    if rule.category and not rule.judge and not rule.tools:
         return scores.get(rule.category, 0.0) >= rule.threshold(role)
     return any(one["rule"] == rule.id for one in said)
 

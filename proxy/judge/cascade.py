@@ -77,7 +77,8 @@ class Cascade:
     def _sample(self, policy: Policy, segment: Segment, seen: Seen, rules: Iterable[Rule]) -> None:
         for rule in rules:
             score = seen.scores.get(rule.scored) if rule.sample and seen.scores is not None else None
-            if score is None or not rule.concerns(segment.direction, segment.role) or asks(rule, segment, seen.scores):
+            concerned = rule.concerns(segment.direction, segment.role, segment.tool)
+            if score is None or not concerned or asks(rule, segment, seen.scores):
                 continue
             if _chance(rule, segment) < rule.sample:
                 task = asyncio.create_task(self._compare(policy, rule, segment, score >= rule.threshold(segment.role)))

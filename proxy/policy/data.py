@@ -2,8 +2,8 @@
 
 A case has a text, and may say what is expected of it and which categories it belongs to:
 
-    {"prompt": "…" | "completion": "…" | "text": "…", "role": "user", "expect": {"action": "block", "rule": "hate"}}
-    text,role,action,rule
+    {"prompt": "…" | "completion": "…" | "text": "…", "role": "user", "tool": "…", "expect": {"action": "block", "rule": "r"}}
+    text,role,tool,action,rule
 """
 
 from __future__ import annotations
@@ -84,7 +84,10 @@ def _row(values: Any, file: str, line: int) -> Row:
     if len(texts) != 1 or not isinstance(texts[0][1], str):
         raise ValueError('needs exactly one of "prompt", "completion" and "text"')
     kind, text = texts[0]
-    role = values.get("role") or ("assistant" if kind == "completion" else "user")
+    tool = values.get("tool")
+    if tool is not None and not isinstance(tool, str):
+        raise ValueError('"tool" is the name of one')
+    role = values.get("role") or ("assistant" if kind == "completion" else "user" if tool is None else "document")
     if role not in _ROLES:
         raise ValueError(f'unknown role "{str(role)[:40]}"; one of: {", ".join(_ROLES)}')
     direction: Direction = "prompt" if kind == "prompt" or (kind == "text" and role != "assistant") else "completion"
@@ -98,6 +101,6 @@ def _row(values: Any, file: str, line: int) -> Row:
         raise ValueError('"labels" is a mapping of categories to 0, 1 or null')
     if other := [c for c in labels if c not in CATEGORIES]:
         raise ValueError(f'unknown category "{str(other[0])[:40]}"{did_you_mean(str(other[0]), CATEGORIES)}')
-    example = Example(text, direction, _ACTIONS.get(action or "pass", Action.PASS), rule, line, role, file)
+    example = Example(text, direction, _ACTIONS.get(action or "pass", Action.PASS), rule, line, role, file, tool=tool)
     known = {c: bool(v) for c, v in labels.items() if v is not None}
     return Row(example, action is not None, known, str(values.get("id") or f"{Path(file).name}:{line}"))

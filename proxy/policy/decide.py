@@ -36,7 +36,7 @@ def decide(
     missed: list[Failure] = []
     unavailable = False
     for order, rule in enumerate(policy.rules):
-        if not rule.concerns(segment.direction, segment.role):
+        if not rule.concerns(segment.direction, segment.role, segment.tool):
             continue
         if rule.kind != "patterns":
             outcome = _by_score(rule, segment, scores) if rule.scored else None
@@ -96,7 +96,7 @@ def _by_judge(rule: Rule, segment: Segment, scores: Mapping[str, float] | None, 
 
 def asks(rule: Rule, segment: Segment, scores: Mapping[str, float] | None) -> bool:
     """Whether the rule's judge must be asked about the segment."""
-    if not rule.judge or not rule.concerns(segment.direction, segment.role):
+    if not rule.judge or not rule.concerns(segment.direction, segment.role, segment.tool):
         return False
     if rule.kind == "judge":
         return segment.stretch != ""

@@ -144,7 +144,9 @@ def tokens_about(text: str) -> int:
 
 
 def _never_applies(rule: Rule, at: Loc) -> Iterator[Warned]:
-    if rule.roles is not None and "assistant" not in rule.roles and "completion" in rule.on:
+    if rule.tools and rule.roles is not None and not rule.roles & {"assistant", "tool"}:
+        yield at, f'rule "{rule.id}" never applies: tools are called by the assistant, and answer with the role tool'
+    elif rule.roles is not None and "assistant" not in rule.roles and "completion" in rule.on:
         what = "never applies" if rule.on == {"completion"} else "does not apply to completions"
         yield at, f'rule "{rule.id}" {what}: a completion has the role assistant, which "roles" leaves out'
 
@@ -154,6 +156,8 @@ def _covers(strong: Rule, weak: Rule) -> bool:
     if not strong.enforced or strong.action < weak.action or not strong.on >= weak.on:
         return False
     if strong.roles is not None and (weak.roles is None or not strong.roles >= weak.roles):
+        return False
+    if strong.when not in (None, weak.when) or strong.tools not in ((), weak.tools):
         return False
     if strong.kind != weak.kind or strong.on_error != weak.on_error:
         return False
@@ -170,8 +174,9 @@ def _hopeless(policy: Policy, example: Example, at: Loc) -> Iterator[Warned]:
     rule = next((r for r in policy.rules if r.id == example.rule), None)
     if rule is None:
         return
-    role = "user" if example.direction == "prompt" else "assistant"
-    if not rule.concerns(example.direction, role):
-        yield at, f'this example cannot pass: rule "{rule.id}" does not look at a {example.direction} by the {role}'
+    role = example.speaker
+    if not rule.concerns(example.direction, role, example.tool):
+        tool = "" if not rule.tools else " without a tool" if example.tool is None else f' of the tool "{example.tool}"'
+        yield at, f'this example cannot pass: rule "{rule.id}" does not look at a {example.direction} by the {role}{tool}'
     elif rule.enforced and rule.action is not example.action:
         yield at, f'this example cannot pass: rule "{rule.id}" says {rule.action}, not {example.action}'

@@ -72,6 +72,7 @@ class Rule:
     action: Action
     on: frozenset[Direction] = frozenset(("prompt", "completion"))
     roles: frozenset[str] | None = None  # None: every role
+    tools: tuple[str, ...] = ()  # patterns of names, in lower case; empty: whether or not a tool is concerned
     when: When | None = None
     enforced: bool = True
     refusal: Wording | None = None  # None: as the policy says
@@ -91,8 +92,11 @@ class Rule:
     sample: float = 0.0
     codes: frozenset[str] = frozenset()  # of the judge; empty: all of them count
 
-    def concerns(self, direction: str, role: str) -> bool:
-        return direction in self.on and (self.roles is None or role in self.roles)
+    def concerns(self, direction: str, role: str, tool: str | None = None) -> bool:
+        """Whether it reads such a text. A tool whose name is not known may be any."""
+        if direction not in self.on or (self.roles is not None and role not in self.roles):
+            return False
+        return not self.tools or (tool is not None and (not tool or any(fnmatchcase(tool.lower(), t) for t in self.tools)))
 
     def threshold(self, role: str) -> float:
         """The score that decides for a role; for a role that nobody knows, the one for what users write."""
@@ -121,10 +125,13 @@ class Example:
     role: str = ""
     file: str = ""
     setting: Setting = NOWHERE
+    tool: str | None = None  # that is called with the text, or has said it
 
     @property
     def speaker(self) -> str:
-        return self.role or ("user" if self.direction == "prompt" else "assistant")
+        """Who said it, if it does not say: in a prompt a tool has answered, in a completion it is called."""
+        silent = "user" if self.tool is None else "document"
+        return self.role or (silent if self.direction == "prompt" else "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +302,7 @@ class _Compiler:
             action=Action[rule.action.upper()],
             on=frozenset(rule.on),
             roles=_roles(rule.roles),
+            tools=tuple(name.lower() for name in rule.tools or ()),
             when=self._when(rule, (*at, "when")),
             refusal=rule.refusal,
             enforced=rule.mode == "enforce",
@@ -402,7 +410,8 @@ class _Compiler:
             action = Action[one.expect.action.upper()]
             direction: Direction = "prompt" if one.prompt is not None else "completion"
             line, setting = self._positions.line(at), Setting(**one.when.model_dump())
-            yield Example(one.prompt or one.completion or "", direction, action, one.expect.rule, line, setting=setting)
+            text, role = one.prompt or one.completion or "", one.role or ""
+            yield Example(text, direction, action, one.expect.rule, line, role, setting=setting, tool=one.tool)
 
 
 def _of_role(given: Mapping[Any, float], role: str) -> float | None:

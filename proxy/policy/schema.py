@@ -184,6 +184,7 @@ class RuleFile(_Part):
     detect: Detect
     on: list[Literal["prompt", "completion"]] = Field(default=["prompt", "completion"], min_length=1)
     roles: list[RoleName] | None = Field(default=None, min_length=1)
+    tools: Names | None = None
     when: WhenFile | None = None
     action: ActionName
     mode: Literal["enforce", "monitor"] = "enforce"
@@ -225,10 +226,13 @@ class Expect(_Part):
 
 
 class ExampleFile(_Part):
-    """A text and what should become of it: exactly one of `prompt` (a user's) and `completion`."""
+    """A text and what should become of it: exactly one of `prompt` (a user's, or that of `role`) and `completion`. `tool`: the
+    one that has answered so, or that is called so."""
 
     prompt: Text | None = None
     completion: Text | None = None
+    role: RoleName | None = None
+    tool: Text | None = None
     when: SettingFile = SettingFile()
     expect: Expect
 
@@ -236,6 +240,8 @@ class ExampleFile(_Part):
     def _one_text(self) -> ExampleFile:
         if (self.prompt is None) == (self.completion is None):
             raise ValueError('an example has exactly one of "prompt" and "completion"')
+        if self.role is not None and self.completion is not None and self.role != "assistant":
+            raise ValueError('a completion is the assistant\'s; "role" says who wrote a prompt')
         return self
 
 

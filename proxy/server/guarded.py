@@ -276,7 +276,7 @@ class Guarded:
         for one, segment, verdict in zip(fields, segments, found, strict=True):
             place = path_of(one.path)
             exchange.record(verdict, "prompt", place)
-            exchange.trace.prompted(place, segment.role, segment.text, verdict)
+            exchange.trace.prompted(place, segment, verdict)
             exchange.action = max(exchange.action, verdict.action)
             if verdict.action is Action.BLOCK and (worst is None or worst.verdict.unavailable):
                 worst = Blocked(verdict, one.path)
@@ -300,7 +300,7 @@ class Guarded:
         if one.kind != "json":
             return redact(one.text, verdict.redactions, exchange.placeholders)
         rules = exchange.snapshot.guard.text_rules(exchange.policy, "prompt", one.role)
-        channel = Channel(rules, exchange.placeholders, kind="json", asks_model=False)
+        channel = Channel(rules, exchange.placeholders, kind="json", asks_model=False, tool=one.tool)
         channel.feed(one.text)
         channel.finish()
         return channel.render(0, one.text)
@@ -583,7 +583,7 @@ class Guarded:
         blocked: Verdict | None = None
         for number, part in enumerate(said.parts):
             channel = Channel(rules, exchange.placeholders.child(), policy.streaming, policy.follow_limit, part.kind,
-                              part.prose, exchange.restorer)  # fmt: skip
+                              part.prose, exchange.restorer, part.tool)  # fmt: skip
             if blocked is None:
                 await whole.inspect(judge, policy, channel, part.text, exchange.context, exchange.history)
                 blocked = channel.blocked_by
@@ -667,7 +667,7 @@ def conversation(fields: list[Field], reach: int = 0) -> list[Segment]:
         role = "document" if one.role == "tool" else one.role
         text = JsonText().feed(one.text, final=True) if one.kind == "json" else one.text
         wide = before if reach else ""
-        segments.append(Segment(text, role, "prompt", one.path, context=before[-CONTEXT:], before=wide))
+        segments.append(Segment(text, role, "prompt", one.path, context=before[-CONTEXT:], before=wide, tool=one.tool))
         if one.prose and one.role != "system":
             before = (before + "\n" + one.text)[-kept:] if before else one.text[-kept:]
     return segments

@@ -47,7 +47,7 @@ class Moderations:
             if queue is None:
                 raise Refusal(503, "No model is loaded.", "guardrail_unavailable", kind="server_error")
             artefact = queue.classifier.artefact
-            thresholds = {r.category: r.thresholds["user"] for r in policy.rules if r.category and not r.judge}
+            thresholds = {r.category: r.thresholds["user"] for r in policy.rules if r.category and not r.judge and not r.tools}
             for name in artefact.labels:
                 thresholds.setdefault(name, artefact.threshold(name, FPR, "user"))
             results = []

@@ -37,6 +37,7 @@ class _Heard(NamedTuple):
     kind: Kind
     prose: bool
     text: list[str]
+    tool: str | None
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Shadow:
 
     def listen(self, part: Part) -> None:
         """The provider has said this."""
-        self._answer.setdefault(part.channel, _Heard(part.kind, part.prose, [])).text.append(part.text)
+        self._answer.setdefault(part.channel, _Heard(part.kind, part.prose, [], part.tool)).text.append(part.text)
 
     def forget_answer(self) -> None:
         self._answer.clear()
@@ -63,7 +64,7 @@ class Shadow:
         if self._answer:
             rules, outcomes = guard.text_rules(self.policy), []
             for heard in self._answer.values():
-                channel = Channel(rules, Placeholders(), "buffer", 0, heard.kind, heard.prose)
+                channel = Channel(rules, Placeholders(), "buffer", 0, heard.kind, heard.prose, tool=heard.tool)
                 await whole.inspect(guard, self.policy, channel, "".join(heard.text), context, history)
                 outcomes += [o for v in channel.verdicts for o in v.outcomes]
             found.append(_difference("completion", done, outcomes))

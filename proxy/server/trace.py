@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from proxy.stream.channel import Channel, Kind
 from proxy.text.jsontext import JsonText
-from proxy.types import Direction, Scores, Verdict
+from proxy.types import Direction, Scores, Segment, Verdict
 from proxy.wire.parts import Json, Part, Path
 from proxy.wire.usage import Usage
 
@@ -58,6 +58,7 @@ class Text(NamedTuple):
     place: str
     role: str
     text: str
+    tool: str | None = None
 
 
 @dataclass(slots=True)
@@ -76,14 +77,14 @@ class Trace:
     texts: list[Text] = field(default_factory=list, repr=False)
     _heard: dict[Hashable, tuple[Kind, list[str]]] = field(default_factory=dict, repr=False)
 
-    def prompted(self, place: str, role: str, text: str, verdict: Verdict) -> None:
-        missed = bool(verdict.not_inspected)
+    def prompted(self, place: str, segment: Segment, verdict: Verdict) -> None:
+        missed, text = bool(verdict.not_inspected), segment.text
         self.prompt.inspected += 0 if missed else len(text)
         self.prompt.not_inspected += len(text) if missed else 0
         self.prompt.redacted += sum(end - start for (start, end), _ in verdict.redactions)
         self.scored("prompt", verdict.scores)
         if self.keeps:
-            self.texts.append(Text("prompt", place, role, text))
+            self.texts.append(Text("prompt", place, segment.role, text, segment.tool))
 
     def forget_answer(self) -> None:
         """What has been said so far was no answer."""
@@ -107,7 +108,7 @@ class Trace:
         if key in self._heard:
             kind, pieces = self._heard.pop(key)
             text = "".join(pieces)
-            self.texts.append(Text("completion", place, "assistant", plain(text) if kind == "json" else text))
+            self.texts.append(Text("completion", place, "assistant", plain(text) if kind == "json" else text, channel.tool))
 
     def scored(self, direction: Direction, scores: Scores | None) -> None:
         if scores:

@@ -13,6 +13,7 @@ from proxy.stream.guard import segment_of
 async def inspect(guard: Guard, policy: Policy, channel: Channel, text: str, context: str, history: str) -> None:
     """Afterwards the channel is complete: it has its verdicts and its edits."""
     pieces = [*channel.feed(text), *channel.finish()]
-    found = await asyncio.gather(*(guard.judge(policy, segment_of(p, context, history), patterns=False) for p in pieces))
+    segments = [segment_of(piece, context, history, channel.tool) for piece in pieces]
+    found = await asyncio.gather(*(guard.judge(policy, segment, patterns=False) for segment in segments))
     for piece, verdict in zip(pieces, found, strict=True):
         channel.resolved(piece.number, verdict)

@@ -65,6 +65,10 @@ class TextRules(Protocol):
 
     def decide(self, text: str, findings: tuple[Finding, ...]) -> Verdict: ...
 
+    def of(self, tool: str | None) -> TextRules:
+        """Those for what this tool is called with, or has said."""
+        ...
+
 
 class Piece(NamedTuple):
     number: int
@@ -92,6 +96,7 @@ class Channel:
     kind: Kind = "text"
     asks_model: bool = True
     restorer: Restorer | None = None  # of the values that the prompt's placeholders stand for
+    tool: str | None = None  # as in Segment
     finished: bool = False
     blocked_by: Verdict | None = None
     leaked: int = 0  # characters of blocked text that had left, in follow mode or before a judge that comes after
@@ -116,8 +121,15 @@ class Channel:
 
     def __post_init__(self) -> None:
         self.asks_model = self.asks_model and self.rules.asks_model
+        if self.tool is not None:
+            self.rules = self.rules.of(self.tool)
         if self.kind == "json":
             self._json = JsonText()
+
+    def belongs(self, tool: str | None) -> None:
+        """Another name has come for the tool. Of one that has been called by two names nobody knows which it is."""
+        self.tool = "" if self._settled or self._tail else tool
+        self.rules = self.rules.of(self.tool)
 
     # -- text in
 

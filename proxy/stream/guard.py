@@ -204,6 +204,8 @@ class StreamGuard:
                 self.listen(part)
             if part.channel not in self._channels:
                 self._open(part)
+            elif part.tool != self._channels[part.channel].tool:
+                self._channels[part.channel].belongs(part.tool)
         self._tokens += 1 if item.parts else 0
         if (counted := usage_of(item.body)) is not None:
             self.usage = self.usage.merged(counted) if self.usage is not None else counted
@@ -228,8 +230,9 @@ class StreamGuard:
 
     def _open(self, part: Part) -> None:
         self._channels[part.channel] = Channel(
-            self.rules, self.placeholders.child(), self.mode, self.follow_limit, part.kind, part.prose, self.restorer
-        )
+            self.rules, self.placeholders.child(), self.mode, self.follow_limit, part.kind, part.prose, self.restorer,
+            part.tool,
+        )  # fmt: skip
 
     def _feed(self, fresh: dict[Hashable, list[str]]) -> None:
         """All new text of a channel at once: one scan a read, not one a token."""
@@ -249,7 +252,7 @@ class StreamGuard:
     def _ask(self, channel: Channel, pieces: list[Piece]) -> None:
         for piece in pieces:
             self._asked[self._next_id] = (channel, piece.number)
-            segment = segment_of(piece, self.context, self.history)
+            segment = segment_of(piece, self.context, self.history, channel.tool)
             self._commands.append(Inspect(self._next_id, segment))
             self._next_id += 1
 
@@ -416,12 +419,10 @@ class StreamGuard:
         self._finish = Finish(reason)
 
 
-def segment_of(piece: Piece, context: str, history: str) -> Segment:
+def segment_of(piece: Piece, context: str, history: str, tool: str | None = None) -> Segment:
     """A piece of an answer, to be judged after the end of the prompt."""
     before = history + "\n" + piece.before if piece.stretch is not None else ""
-    return Segment(
-        piece.text, "assistant", "completion", context=context, lead=piece.lead, before=before, stretch=piece.stretch
-    )
+    return Segment(piece.text, "assistant", "completion", (), context, piece.lead, before, piece.stretch, tool)
 
 
 def _choice_of(channel: Hashable) -> int | None:

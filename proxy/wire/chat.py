@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from proxy.types import Role
-from proxy.wire import sse
+from proxy.wire import sse, tools
 from proxy.wire.openai import error
 from proxy.wire.parts import BadBody, Field, Item, Json, Media, Part, Path, Request, Said, decode, encode, is_prose, strings
 
@@ -66,7 +66,7 @@ def read_request(body: Json) -> Request:
             raise BadBody(f"'messages[{index}]' must be an object.", f"messages[{index}]")
         _read_message(message, ("messages", index), fields, media)
         unknown += _unknown(message, ("messages", index))
-    return Request(fields, media, unknown)
+    return Request(tools.named(fields, tools.in_chat(messages)), media, unknown)
 
 
 def _unknown(message: dict[str, Any], path: Path) -> Iterator[Path]:
@@ -229,6 +229,7 @@ def _said(answer: Json) -> Iterator[Said]:
         if not isinstance(choice, dict):
             raise BadBody("a choice that is not an object")
         parts = choice_parts(choice, position, "message", ("choices", position))
+        tools.ChatCalls().mark(parts)
         parts.sort(key=lambda part: "reasoning" not in str(part.channel))  # reasoning streams first
         yield Said(position, choice, parts)
 
@@ -242,6 +243,7 @@ class ChunkReader:
         self.choices = choices
         self.include_usage = include_usage
         self._head: dict[str, Any] = {"id": "chatcmpl-weir", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._calls = tools.ChatCalls()
 
     def items(self, event: sse.Event) -> list[Item]:
         """Raises BadBody when the event is not a chunk."""
@@ -293,6 +295,8 @@ class ChunkReader:
             if type(index) is not int or not 0 <= index < self.choices:
                 raise BadBody("a choice that was not asked for")
             items += _choice_items({**body, "choices": [choice]}, choice, index)
+        for item in items:
+            self._calls.mark(item.parts)
         items[0].parts += around
         if len(items) == 1:
             items[0].raw = raw

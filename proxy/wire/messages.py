@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from proxy.types import Role
-from proxy.wire import sse
+from proxy.wire import sse, tools
 from proxy.wire.parts import (
     BadBody,
     Field,
@@ -89,14 +89,14 @@ class Messages:
                     _content(value, (*at, key), role, fields, media, unknown)
                 elif key != "role":
                     fields += (Field(p, t, role, prose=is_prose(t)) for p, t in strings(value, (*at, key)))
-        return Request(fields, media, unknown)
+        return Request(tools.named(fields, tools.in_messages(messages)), media, unknown)
 
     def said(self, answer: Json) -> list[Said]:
         parts: list[Part] = []
         for index, block in enumerate(answer.get("content") or []):
             if not isinstance(block, dict):
                 raise BadBody("a content block that is not an object")
-            parts += _block_parts(block, index, ("content", index))
+            parts += tools.marked(_block_parts(block, index, ("content", index)), tools.of_block(block))
         return [Said(0, answer, parts)]
 
     def block(self, answer: Json, said: Said, annotation: Json) -> None:
@@ -216,6 +216,7 @@ class EventReader:
     def __init__(self) -> None:
         self.open: int | None = None  # the block that the client has seen begin and not end
         self._tokens = 0
+        self._tools: dict[int, str | None] = {}  # of upstream's blocks
 
     def items(self, event: sse.Event) -> list[Item]:
         """Raises BadBody when the event is none of the API's."""
@@ -239,10 +240,12 @@ class EventReader:
         if kind == "ping":
             return Item(None, body, [])
         if kind == "content_block_start" and isinstance(block := body.get("content_block"), dict) and type(index) is int:
-            return Item(lane, body, list(_block_parts(block, index, ("content_block",))), choice=0)
+            tool = self._tools[index] = tools.of_block(block)
+            return Item(lane, body, tools.marked(_block_parts(block, index, ("content_block",)), tool), choice=0)
         self._tokens += kind == "content_block_delta"
         if kind == "content_block_delta" and isinstance(delta := body.get("delta"), dict) and type(index) is int:
-            return Item(lane, body, list(self._delta_parts(delta, index)), choice=0)
+            tool = self._tools.get(index, "" if "partial_json" in delta else None)
+            return Item(lane, body, tools.marked(self._delta_parts(delta, index), tool), choice=0)
         if kind == "content_block_stop" and type(index) is int:
             return Item(lane, body, [], choice=0, completes=(0, index))
         if kind == "message_delta":

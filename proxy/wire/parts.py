@@ -27,13 +27,14 @@ class BadBody(Exception):
 
 
 class Field(NamedTuple):
-    """One text of a request."""
+    """One text of a request. `tool`: as in Segment."""
 
     path: Path
     text: str
     role: Role
     kind: str = "text"
     prose: bool = True
+    tool: str | None = None
 
 
 class Media(NamedTuple):
@@ -58,7 +59,8 @@ class Part:
 
     `channel` says which text it continues. A `closed` part is a whole text by itself; one that `repeats` says again what
     its channel has said. `prose` is what a classifier should read; names and other short tokens are for the patterns alone.
-    `logprobs` is where the same text is repeated, token by token; a part without a `path` exists only there.
+    `logprobs` is where the same text is repeated, token by token; a part without a `path` exists only there. `tool`: as in
+    Segment.
     """
 
     channel: Hashable
@@ -71,6 +73,7 @@ class Part:
     logprobs: Path | None = None
     boxed: bool = False  # `path` leads to a JSON value whose encoding is `text`
     start: int = 0  # where it begins in its channel's source; set by the guard
+    tool: str | None = None
 
 
 @dataclass(slots=True)

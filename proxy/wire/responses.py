@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from proxy.types import Role
-from proxy.wire import sse
+from proxy.wire import sse, tools
 from proxy.wire.openai import error
 from proxy.wire.parts import (
     BadBody,
@@ -95,7 +95,9 @@ class Responses:
             elif key not in _OPAQUE and key not in _UNSEEN:
                 prose = key == "instructions"
                 fields += (Field(p, t, "system", prose=prose or is_prose(t)) for p, t in strings(value, (key,)) if t)
-        return Request(fields, media, unknown)
+        given = body.get("input")
+        names = tools.in_responses(given) if isinstance(given, list) else {}
+        return Request(tools.named(fields, names), media, unknown)
 
     def said(self, answer: Json) -> list[Said]:
         parts: list[Part] = []
@@ -214,7 +216,7 @@ def item_parts(item: dict[str, Any], position: int, at: Path) -> list[Part]:
         else:
             found.append(Part((0, position, path), path, text, closed=True, prose=is_prose(text)))
     _tie_logprobs(item, at, found)
-    return found
+    return tools.marked(found, tools.of_item(item))
 
 
 def _tie_logprobs(value: Json, at: Path, parts: list[Part]) -> None:
@@ -257,6 +259,7 @@ class EventReader:
         self._response: dict[str, Any] = {"object": "response"}
         self._items: dict[int, dict[str, Any]] = {}  # as the client knows them
         self._done: set[int] = set()
+        self._tools: dict[int, str | None] = {}  # of upstream's items
         self._number = -1
 
     # -- in
@@ -289,6 +292,8 @@ class EventReader:
             if last in ("completed", "incomplete", "failed", "cancelled"):
                 return Item(None, body, parts, choice=0, barrier="choice", ends="choice")
             return Item(_LANE, body, parts, choice=0)
+        if isinstance(body.get("item"), dict) and type(position) is int:
+            self._tools[position] = tools.of_item(body["item"])
         if stem in _DELTAS and type(position) is int:
             return self._text_item(body, stem, last, position)
         if kind == "response.output_item.done" and isinstance(item := body.get("item"), dict) and type(position) is int:
@@ -312,6 +317,7 @@ class EventReader:
             elif "logprobs" not in path:
                 parts.append(Part((0, position, path), path, text, closed=True, prose=is_prose(text)))
         _tie_logprobs(body, (), parts)
+        tools.marked(parts, self._tools.get(position, "" if kind in ("arguments", "input", "code") else None))
         if last == "delta":
             self._heard[key] = self._heard.get(key, "") + str(body.get("delta") or "")
             return Item(_LANE, body, parts, choice=0)

@@ -56,3 +56,17 @@ def test_what_is_wrong_is_said_by_line(tmp_path: Path, line: str, wrong: str) ->
         read_rows(path)
     assert f"{path}:2: " in str(caught.value) and wrong in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_tools_texts(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("completion,tool,action\nrm -rf /,bash,block\n")
+    (row,) = read_rows(file)
+    assert (row.example.tool, row.example.speaker, row.example.direction) == ("bash", "assistant", "completion")
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"prompt": "found", "tool": "fetch"}\n{"prompt": "found", "tool": 7}\n')
+    with pytest.raises(FileError, match='2: "tool" is the name of one'):
+        read_rows(file)
+    file.write_text('{"prompt": "found", "tool": "fetch"}\n')
+    (row,) = read_rows(file)
+    assert (row.example.tool, row.example.speaker) == ("fetch", "document")

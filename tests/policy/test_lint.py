@@ -56,6 +56,10 @@ def test_a_warning_says_that_it_is_one(tmp_path: Path) -> None:
          ['3: rule "a" never applies: a completion has the role assistant, which "roles" leaves out']),
         ("  - {id: a, detect: {category: hate}, roles: [user], action: block}\n",
          ['3: rule "a" does not apply to completions: a completion has the role assistant, which "roles" leaves out']),
+        ("  - {id: a, detect: {keywords: [bluebird]}, roles: [user], tools: bash, action: block}\n",
+         ['3: rule "a" never applies: tools are called by the assistant, and answer with the role tool']),
+        ("  - {id: a, detect: {keywords: [bluebird]}, tools: bash, action: block}\n"
+         "  - {id: b, detect: {keywords: [bluebird]}, action: block}\n", []),
     ],
 )  # fmt: skip
 def test_one_rule(tmp_path: Path, rules: str, warnings: list[str]) -> None:
@@ -97,3 +101,12 @@ def test_examples_that_cannot_pass(tmp_path: Path) -> None:
         '5: this example cannot pass: rule "a" says flag, not block',
         '6: this example cannot pass: rule "a" does not look at a completion by the assistant',
     ]
+
+
+def test_an_example_by_the_wrong_tool_cannot_pass(tmp_path: Path) -> None:
+    rule = "  - {id: a, detect: {keywords: [bluebird]}, tools: [bash], action: block}\n"
+    example = "examples:\n  - {{completion: a bluebird, {}expect: {{action: block, rule: a}}}}\n"
+    assert said(tmp_path, rule, example.format("tool: Bash, ")) == []
+    where = 'rule "a" does not look at a completion by the assistant'
+    for given, which in (("", " without a tool"), ("tool: write, ", ' of the tool "write"')):
+        assert said(tmp_path, rule, example.format(given)) == [f"5: this example cannot pass: {where}{which}"]

@@ -14,6 +14,9 @@ class Rules:
     def __init__(self, asks_model: bool = False, stride: int = 0, reach: int = 0) -> None:
         self.asks_model, self.stride, self.reach = asks_model, stride, reach
 
+    def of(self, tool: str | None) -> Rules:
+        return self
+
     def scan(self, text: str, before: str, final: bool) -> Scan:
         growing = None if final else _GROWING.search(text)
         settled = growing.start() if growing else len(text)
