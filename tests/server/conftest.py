@@ -135,6 +135,7 @@ def upstream() -> Iterator[Upstream]:
             for task in left:
                 task.cancel()
             loop.run_until_complete(asyncio.wait(left))
+        loop.run_until_complete(asyncio.sleep(0.01))  # sockets close a step after they are told to
         loop.close()
 
     thread = threading.Thread(target=run, daemon=True)
