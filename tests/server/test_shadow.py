@@ -45,8 +45,9 @@ def weir(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def client(weir: Weir) -> OpenAI:
-    return OpenAI(base_url=weir.url + "/v1", api_key="k", max_retries=0)
+def client(weir: Weir) -> Iterator[OpenAI]:
+    with OpenAI(base_url=weir.url + "/v1", api_key="k", max_retries=0) as one:
+        yield one
 
 
 def differences(weir: Weir, request: str) -> list[dict[str, Any]]:
