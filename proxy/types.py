@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -46,7 +46,7 @@ class Segment:
     text: str = field(repr=False)
     role: str = "user"
     direction: Direction = "prompt"
-    path: tuple[str | int, ...] = ()
+    path: tuple[Hashable, ...] = ()
     context: str = field(default="", repr=False)
     lead: str = field(default="", repr=False)
     before: str = field(default="", repr=False)

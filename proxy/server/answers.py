@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from starlette.types import Send
@@ -11,7 +11,7 @@ from proxy.policy.load import Policy
 from proxy.types import Action, Outcome, Verdict
 from proxy.wire.api import Api
 from proxy.wire.openai import error
-from proxy.wire.parts import Path
+from proxy.wire.parts import Key, Path
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -50,11 +50,12 @@ def filter_results(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     return found
 
 
-def param_of(path: Path) -> str:
+def param_of(path: Iterable[Hashable]) -> str:
     """`messages[2].content`"""
     text = ""
     for key in path:
-        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
+        name = key.name if isinstance(key, Key) else key
+        text += f"[{name}]" if isinstance(name, int) else f".{name}" if text else str(name)
     return text
 
 

@@ -25,16 +25,9 @@ from proxy.server.moderations import Moderations
 from proxy.server.state import State, may_ask, watch
 from proxy.server.watched import Watched
 from proxy.upstream import Call, UpstreamError
-from proxy.wire.api import Api
-from proxy.wire.chat import Chat
-from proxy.wire.completions import Completions
-from proxy.wire.embeddings import Embeddings
-from proxy.wire.messages import CountTokens, Messages
+from proxy.wire.apis import APIS
 from proxy.wire.openai import error
 from proxy.wire.parts import encode
-from proxy.wire.responses import Responses
-
-APIS: tuple[Api, ...] = (Chat(), Completions(), Embeddings(), Responses(), Messages(), CountTokens())
 
 
 def build(state: State) -> Starlette:

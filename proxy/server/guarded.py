@@ -290,7 +290,8 @@ class Guarded:
                 exchange.placeholders.avoid(one.text)
         for one, verdict in zip(fields, found, strict=True):
             if verdict.redactions:
-                put(exchange.body, one.path, self._redacted(exchange, one, verdict))
+                text = self._redacted(exchange, one, verdict)
+                put(exchange.body, one.path, decode(text) if one.boxed else text)
         if restored and (values := exchange.placeholders.values(restored)):
             exchange.restorer = Restorer(values)
         return None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from proxy.stream.channel import Channel, Kind
 from proxy.text.jsontext import JsonText
 from proxy.types import Direction, Scores, Segment, Verdict
-from proxy.wire.parts import Json, Part, Path
+from proxy.wire.parts import Json, Part
 from proxy.wire.usage import Usage
 
 # Names that may stand in a record: those of the APIs. Any other key is somebody's own word.
@@ -129,7 +129,7 @@ def person_of(body: Mapping[str, Json]) -> str | None:
     return next((one for one in given if isinstance(one, str) and one), None)
 
 
-def path_of(path: Path | None) -> str:
+def path_of(path: Iterable[Hashable] | None) -> str:
     return place_of(path) if path is not None else ""
 
 

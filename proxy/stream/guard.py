@@ -399,7 +399,9 @@ class StreamGuard:
         for lane, queue in list(self._lanes.items()):
             if queue and queue[0].choice in (*affected, choice):
                 del self._lanes[lane]
-        self._waiting = [i for i in self._waiting if i.choice not in affected or i.choice is None]
+        self._waiting = [
+            i for i in self._waiting if i.choice not in affected and not any(p.channel in self._closed for p in i.parts)
+        ]
 
     def _finish_blocked(self) -> None:
         """When a block leaves no choice with more to say, Weir closes the stream itself."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from proxy.stream.guard import Reader
+from proxy.wire.form import Form
 from proxy.wire.parts import Json, Request, Said
 
 
 class Api(Protocol):
     path: str  # below the root, as in "chat/completions"
+    forms: tuple[Form, ...]  # every field that it documents
 
     def request(self, body: Json) -> Request:
         """Raises BadBody."""

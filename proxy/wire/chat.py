@@ -14,35 +14,112 @@ import msgspec
 
 from proxy.types import Role
 from proxy.wire import sse, tools
+from proxy.wire.form import Form, How, form
 from proxy.wire.openai import error
-from proxy.wire.parts import BadBody, Field, Item, Json, Media, Part, Path, Request, Said, decode, encode, is_prose, strings
+from proxy.wire.parts import (
+    AROUND,
+    BadBody,
+    Field,
+    Item,
+    Json,
+    Key,
+    Media,
+    Part,
+    Path,
+    Request,
+    Said,
+    blank,
+    decode,
+    encode,
+    is_prose,
+    loose,
+    read_settings,
+    words,
+)
 
-# Strings that are names of settings or identifiers, not somebody's text.
-_OPAQUE_REQUEST = frozenset(
-    (
+_REQUEST = form(
+    "prompt",
+    inside="messages",
+    text="functions tools response_format prediction metadata stop web_search_options audio",
+    plain=(
+        "frequency_penalty logit_bias logprobs max_completion_tokens max_tokens n parallel_tool_calls presence_penalty seed "
+        "store stream stream_options temperature top_logprobs top_p"
+    ),
+    passed=(
         "model service_tier reasoning_effort verbosity user safety_identifier prompt_cache_key prompt_cache_retention "
         "modalities tool_choice function_call"
-    ).split()
+    ),
 )
-_ENVELOPE = frozenset("id object created model system_fingerprint service_tier usage choices obfuscation".split())
-_CHOICE = frozenset(["index", "delta", "message", "logprobs", "finish_reason"])
+# A role is read as well: what is none of the API's own words reaches the model of a provider that takes any.
+_MESSAGE = form(
+    "prompt",
+    "messages[]",
+    text="content refusal reasoning reasoning_content",
+    name="role name tool_call_id",
+    media="audio",
+    inside="tool_calls function_call",
+)
+_PARTS = {
+    "text": form("prompt", "messages[].content[text]", text="text"),
+    "refusal": form("prompt", "messages[].content[refusal]", text="refusal"),
+    "file": form("prompt", "messages[].content[file]", inside="file"),
+} | {
+    kind: form("prompt", f"messages[].content[{kind}]", media=kind)
+    for kind in "image_url input_image image input_audio audio input_file video_url video".split()
+}
+_MEDIA = _PARTS.keys() - {"text", "refusal"}
+_FILE = form("prompt", "messages[].content[file].file", text="filename", media="file_data file_id")
+# What a part holds that nobody here can read; all else in it is text.
+_PAYLOAD = _FILE.media | _MEDIA - {"file"} | frozenset(("url", "data", "file_url"))
+_ENVELOPE = form(
+    "answer stream",
+    inside="choices",
+    plain="usage",
+    passed="id object created model system_fingerprint service_tier obfuscation",
+)
+_CHOICES = {
+    "message": form("answer", "choices[]", inside="message index", passed="finish_reason", repeat="logprobs"),
+    "delta": form("stream", "choices[]", inside="delta index", passed="finish_reason", repeat="logprobs"),
+}
+_SAID = "content refusal reasoning reasoning_content"
+_WHOLE = form("answer", "choices[].message", text=f"{_SAID} annotations", name="role", inside="tool_calls function_call audio")
+_DELTA = form("stream", "choices[].delta", text=_SAID, name="role", inside="tool_calls function_call audio")
+
+
+def _calls(bodies: str, place: str) -> tuple[Form, ...]:
+    return (
+        form(bodies, f"{place}.tool_calls[]", name="id type", inside="function custom"),
+        form(bodies, f"{place}.tool_calls[].function", name="name", json="arguments"),
+        form(bodies, f"{place}.tool_calls[].custom", name="name", text="input"),
+        form(bodies, f"{place}.function_call", name="name", json="arguments"),
+    )
+
+
+FORMS = (
+    _REQUEST,
+    form("prompt", "tools[].function", text="description name", inside="parameters"),
+    form("prompt", "tools[].function.parameters", text="description properties"),
+    form("prompt", "response_format.json_schema", text="description schema name"),
+    form("prompt", "prediction", text="content"),
+    _MESSAGE,
+    *_calls("prompt", "messages[]"),
+    *_PARTS.values(),
+    _FILE,
+    _ENVELOPE,
+    *_CHOICES.values(),
+    _WHOLE,
+    *_calls("answer", "choices[].message"),
+    form("answer", "choices[].message.audio", text="transcript id", binary="data"),
+    _DELTA,
+    *_calls("stream", "choices[].delta"),
+    form("stream", "choices[].delta.audio", text="transcript id", binary="data"),
+)
+_ROLES = frozenset("system developer user assistant tool function".split())
 _TOKENS = frozenset("type id format role object name status".split())  # keys whose short values are not prose
-_MEDIA = frozenset("image_url input_image image input_audio audio file input_file video_url video".split())
-_STREAMED_TEXT = ("content", "refusal", "reasoning_content", "reasoning")
-
-
-# Fields that the API documents. Any other is inspected all the same, and refused where the policy says so.
-_KNOWN_REQUEST = _OPAQUE_REQUEST | frozenset(
-    (
-        "messages audio frequency_penalty functions logit_bias logprobs max_completion_tokens max_tokens metadata n "
-        "parallel_tool_calls prediction presence_penalty response_format seed stop store stream stream_options "
-        "temperature tools top_logprobs top_p web_search_options"
-    ).split()
-)
-_KNOWN_MESSAGE = frozenset(
-    "role content name refusal audio tool_calls function_call tool_call_id reasoning reasoning_content".split()
-)
-_KNOWN_PARTS = _MEDIA | {"text", "refusal"}
+_STREAMED_TEXT = frozenset(_SAID.split())
+# A chunk with no more in it than this has one text and nothing else to read.
+_BARE_CHUNK = _ENVELOPE.passed | {"usage", "choices"}
+_BARE_CHOICE = _CHOICES["delta"].known
 
 
 def read_request(body: Json) -> Request:
@@ -54,61 +131,64 @@ def read_request(body: Json) -> Request:
         raise BadBody("'messages' must be a non-empty array.", "messages")
     if not isinstance(body.get("model"), str):
         raise BadBody("'model' must be a string.", "model")
-    fields: list[Field] = []
-    media: list[Media] = []
-    unknown: list[Path] = [(key,) for key in body if key not in _KNOWN_REQUEST]
-    for key, value in body.items():
-        if key == "messages" or key in _OPAQUE_REQUEST:
-            continue
-        fields += (Field(path, text, "system", prose=is_prose(text)) for path, text in strings(value, (key,)) if text)
+    found = Request([], [], [])
+    read_settings(found, body, _REQUEST, "system")
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             raise BadBody(f"'messages[{index}]' must be an object.", f"messages[{index}]")
-        _read_message(message, ("messages", index), fields, media)
-        unknown += _unknown(message, ("messages", index))
-    return Request(tools.named(fields, tools.in_chat(messages)), media, unknown)
+        _read_message(message, ("messages", index), found)
+    return found._replace(fields=tools.named(found.fields, tools.in_chat(messages)))
 
 
-def _unknown(message: dict[str, Any], path: Path) -> Iterator[Path]:
-    yield from ((*path, key) for key in message if key not in _KNOWN_MESSAGE)
-    content = message.get("content")
-    for index, part in enumerate(content if isinstance(content, list) else ()):
-        if not isinstance(part, dict) or part.get("type") not in _KNOWN_PARTS:
-            yield (*path, "content", index)
-
-
-def _read_message(message: dict[str, Any], path: Path, fields: list[Field], media: list[Media]) -> None:
+def _read_message(message: dict[str, Any], path: Path, found: Request) -> None:
     role = _role(message.get("role"))
+    fields, media, unknown = found
     for key, value in message.items():
         at = (*path, key)
-        if key == "role":
+        if key not in _MESSAGE.known:
+            unknown.append(at)
+            fields.append(Field((*path, Key(key)), key, role, prose=is_prose(key)))
+        if key == "role" and isinstance(value, str) and value in _ROLES:
             continue
         if key == "content" and isinstance(value, list):
             for index, part in enumerate(value):
-                _read_content_part(part, (*at, index), role, fields, media)
-        elif key == "audio":
-            media.append(Media(at, "audio"))
+                _read_content_part(part, (*at, index), role, found)
+        elif key in _MESSAGE.media and value is not None:
+            media.append(Media(at, key))
+            if isinstance(value, dict):
+                fields += (Field(p, t, role, prose=is_prose(t)) for p, t in words(value, at, _PAYLOAD | {"id"}))
         elif key in ("tool_calls", "function_call"):
             fields += _tool_call_fields(value, at, role)
         elif isinstance(value, str):
-            fields.append(Field(at, value, role, prose=key not in _TOKENS and key != "tool_call_id"))
+            fields.append(Field(at, value, role, prose=_MESSAGE.how.get(key) is not How.NAME))
         else:
-            fields += (Field(p, text, role, prose=is_prose(text)) for p, text in strings(value, at))
+            fields += (Field(p, text, role, prose=is_prose(text)) for p, text in words(value, at))
 
 
-def _read_content_part(part: Json, path: Path, role: Role, fields: list[Field], media: list[Media]) -> None:
+def _read_content_part(part: Json, path: Path, role: Role, found: Request) -> None:
+    fields, media, unknown = found
     kind = part.get("type") if isinstance(part, dict) else None
+    known = _PARTS.get(kind) if isinstance(kind, str) else None
+    if known is None or not isinstance(part, dict):
+        unknown.append(path)
+        fields += (Field(p, t, role, prose=p[-1] == "text" or is_prose(t)) for p, t in words(part, path))
+        return
+    unknown += ((*path, key) for key in part if key not in known.known)
     if kind in _MEDIA:
         media.append(Media(path, str(kind)))
-        return
-    for at, text in strings(part, path):
-        if at[-1] != "type":
-            prose = at[-1] in ("text", "refusal") or is_prose(text)
-            fields.append(Field(at, text, role, prose=prose))
+    for key, value in part.items():
+        if key == "type":
+            continue
+        if key not in known.known:
+            fields.append(Field((*path, Key(key)), key, role, prose=is_prose(key)))
+        if kind not in _MEDIA:
+            fields += (Field(p, t, role, prose=p[-1] == kind or is_prose(t)) for p, t in words(value, (*path, key)))
+        elif key not in _PAYLOAD or not isinstance(value, str):
+            fields += (Field(p, t, role, prose=is_prose(t)) for p, t in words(value, (*path, key), _PAYLOAD))
 
 
 def _tool_call_fields(value: Json, path: Path, role: Role) -> Iterator[Field]:
-    for at, text in strings(value, path):
+    for at, text in words(value, path):
         if at[-1] == "arguments":
             yield Field(at, text, role, "json")
         else:
@@ -130,7 +210,7 @@ def choice_parts(choice: dict[str, Any], index: int, holder: str, at: Path) -> l
     delta = choice.get(holder)
     if isinstance(delta, dict):
         for key, value in delta.items():
-            if value is None or key == "role":
+            if value is None or (key == "role" and value in _ROLES):
                 continue
             place = (*at, holder, key)
             if key in _STREAMED_TEXT and isinstance(value, str):
@@ -139,20 +219,22 @@ def choice_parts(choice: dict[str, Any], index: int, holder: str, at: Path) -> l
                 for position, call in enumerate(value):
                     number = call.get("index", position) if isinstance(call, dict) else position
                     parts += _call_parts(call, (index, "tool_calls", number), (*place, position))
+            elif key == "audio":
+                parts += _call_parts(value, (index, key), place, frozenset(("data",)))
             else:
                 parts += _call_parts(value, (index, key), place)
     parts += _logprob_parts(choice.get("logprobs"), parts, index, (*at, "logprobs"))
-    for key, value in choice.items():
-        if key not in _CHOICE:
-            parts += (Part((index, key, p), p, text, closed=True, prose=False) for p, text in strings(value, (*at, key)))
+    form = _CHOICES[holder]
+    odd = delta is not None and not isinstance(delta, dict)
+    parts += loose(choice, form, at, index, form.apart - {holder} if odd else ())
     return parts
 
 
-def _call_parts(value: Json, channel: tuple[Any, ...], place: Path) -> Iterator[Part]:
+def _call_parts(value: Json, channel: tuple[Any, ...], place: Path, skip: frozenset[str] = frozenset()) -> Iterator[Part]:
     """Strings of a tool call, or of a field that nobody knows: each place in it is a text of its own."""
-    for path, text in strings(value, place):
+    for path, text in words(value, place, skip):
         inner = path[len(place) :]
-        if path[-1] in _TOKENS and len(text) <= 128:
+        if isinstance(path[-1], Key) or (path[-1] in _TOKENS and len(text) <= 128):
             yield Part((*channel, inner), path, text, closed=True, prose=False)
         else:
             yield Part((*channel, inner), path, text, kind="json" if path[-1] == "arguments" else "text")
@@ -162,9 +244,10 @@ def _logprob_parts(logprobs: Json, parts: list[Part], index: int, at: Path) -> l
     """Ties the token list to the text that it repeats; a list that repeats something else is a text of its own."""
     found: list[Part] = []
     if not isinstance(logprobs, dict):
-        return found
+        return [Part((index, "logprobs", p), p, t, closed=True, prose=False) for p, t in words(logprobs, at)]
     for key, entries in logprobs.items():
         if not isinstance(entries, list) or not entries:
+            found += (Part((index, "logprobs", p), p, t, closed=True, prose=False) for p, t in words(entries, (*at, key)))
             continue
         text = "".join(str(entry.get("token", "")) if isinstance(entry, dict) else str(entry) for entry in entries)
         twin = next((p for p in parts if p.channel == (index, key)), None)
@@ -179,6 +262,7 @@ class Chat:
     """The API of `chat/completions`: `wire.api.Api`."""
 
     path = "chat/completions"
+    forms: tuple[Form, ...] = FORMS
     error = staticmethod(error)
 
     def request(self, body: Json) -> Request:
@@ -188,9 +272,7 @@ class Chat:
         return list(_said(answer))
 
     def block(self, answer: Json, said: Said, annotation: Json) -> None:
-        said.holder["finish_reason"] = "content_filter"
-        if annotation is not None:
-            said.holder["content_filter_results"] = annotation
+        block_choices(answer, list(_said(answer))[:-1], said, annotation)
 
     def reader(self, body: Json) -> ChunkReader:
         return ChunkReader(choices_of(body), wants_usage(body))
@@ -224,14 +306,28 @@ def wants_usage(body: Json) -> bool:
     return bool(isinstance(options, dict) and options.get("include_usage"))
 
 
+def block_choices(answer: Json, choices: list[Said], said: Said, annotation: Json) -> None:
+    """Ends one of the choices, or all of them for what stands AROUND them."""
+    for one in [said] if said.number != AROUND else choices:
+        if said.number == AROUND:
+            blank(answer, one.parts)
+        one.holder["finish_reason"] = "content_filter"
+        if annotation is not None:
+            one.holder["content_filter_results"] = annotation
+
+
 def _said(answer: Json) -> Iterator[Said]:
-    for position, choice in enumerate(answer.get("choices") or []):
+    choices = answer.get("choices") or []
+    if not isinstance(choices, list):
+        raise BadBody("choices that are no array")
+    for position, choice in enumerate(choices):
         if not isinstance(choice, dict):
             raise BadBody("a choice that is not an object")
         parts = choice_parts(choice, position, "message", ("choices", position))
         tools.ChatCalls().mark(parts)
         parts.sort(key=lambda part: "reasoning" not in str(part.channel))  # reasoning streams first
         yield Said(position, choice, parts)
+    yield Said(AROUND, answer, loose(answer, _ENVELOPE, (), ""))
 
 
 class ChunkReader:
@@ -268,8 +364,9 @@ class ChunkReader:
                 and type(index) is int
                 and choice.get("finish_reason") is None
                 and choice.get("logprobs") is None
-                and choice.keys() <= _CHOICE
-                and body.keys() <= _ENVELOPE
+                and choice.keys() <= _BARE_CHOICE
+                and body.keys() <= _BARE_CHUNK
+                and not body.get("usage")
             ):
                 part = Part((index, "content"), ("choices", 0, "delta", "content"), text)
                 self._head = body
@@ -277,13 +374,8 @@ class ChunkReader:
         return self._any_items(body, event.raw)
 
     def _any_items(self, body: dict[str, Any], raw: bytes) -> list[Item]:
-        around = [
-            Part(("", p), p, text, closed=True, prose=False)
-            for key, value in body.items()
-            if key not in _ENVELOPE
-            for p, text in strings(value, (key,))
-        ]
         choices = body.get("choices")
+        around = loose(body, _ENVELOPE, (), "", () if isinstance(choices, list) else _ENVELOPE.passed)
         if body.get("error"):
             return [Item(None, body, around, raw, barrier="all", ends="error")]
         if not isinstance(choices, list) or not choices:
@@ -300,7 +392,9 @@ class ChunkReader:
         items[0].parts += around
         if len(items) == 1:
             items[0].raw = raw
-        elif body.get("usage"):
+        for item in items[1:]:
+            item.body = {key: value for key, value in item.body.items() if key in _BARE_CHUNK}
+        if len(items) > 1 and body.get("usage"):
             for item in items[:-1]:
                 item.body["usage"] = None
         return items
@@ -308,7 +402,7 @@ class ChunkReader:
     # -- what Weir says itself
 
     def _chunk(self, choices: list[Json], **more: Json) -> bytes:
-        head = {k: v for k, v in self._head.items() if k in _ENVELOPE and k not in ("usage", "obfuscation")}
+        head = {k: v for k, v in self._head.items() if k in _ENVELOPE.passed and k != "obfuscation"}
         return sse.encode(encode({**head, "choices": choices, **more}))
 
     def sent(self, body: Json) -> None:
@@ -347,7 +441,7 @@ def _choice_items(body: dict[str, Any], choice: dict[str, Any], index: int) -> l
     for lane, own in lanes.items():
         items.append(Item(lane, _only(body, choice, own, first=not items), own, None, index))
     if finish:
-        last = {**choice, "delta": {}, "logprobs": None}
+        last = {key: choice.get(key) for key in ("index", "finish_reason")} | {"delta": {}, "logprobs": None}
         items.append(Item(None, {**body, "choices": [last]}, [], None, index, "choice", "choice"))
     return items
 
@@ -360,19 +454,26 @@ def _lane(part: Part) -> tuple[Any, ...]:
 
 
 def _only(body: dict[str, Any], choice: dict[str, Any], parts: list[Part], first: bool) -> dict[str, Any]:
-    """The same chunk with only the given parts' fields in its delta. Paths of the parts are moved along."""
-    delta: dict[str, Any] = {"role": choice["delta"]["role"]} if first and "role" in choice.get("delta", {}) else {}
-    one: dict[str, Any] = {**choice, "delta": delta, "logprobs": None, "finish_reason": None}
+    """The same chunk with only the given parts' fields in its choice; the first has those without a text, too. Paths of the
+    parts are moved along."""
+    delta: dict[str, Any] = {}
+    if first and isinstance(choice.get("delta"), dict):
+        delta = {k: v for k, v in choice["delta"].items() if v is None or (k == "role" and v in _ROLES)}
+    one: dict[str, Any] = {k: v for k, v in choice.items() if k in _BARE_CHOICE or (first and not any(words(v)))}
+    one |= {"delta": delta, "logprobs": None, "finish_reason": None}
     for part in parts:
-        if part.path is not None and part.path[2:3] == ("delta",):
-            key = str(part.path[3])
-            value = choice["delta"][key]
-            if key == "tool_calls":
-                position = part.path[4]
-                delta[key] = [value[position]]
-                part.path = (*part.path[:4], 0, *part.path[5:])
+        if part.path is not None:
+            below = [k.name if isinstance(k, Key) else k for k in part.path[2:4]]
+            if below[0] == "delta" and len(below) > 1:
+                key = str(below[1])
+                value = choice["delta"][key]
+                if key == "tool_calls" and isinstance(value, list) and isinstance(position := part.path[4], int):
+                    delta[key] = [value[position]]
+                    part.path = (*part.path[:4], 0, *part.path[5:])
+                else:
+                    delta[key] = value
             else:
-                delta[key] = value
+                one[str(below[0])] = choice[str(below[0])]
         if part.logprobs is not None:
             name = part.logprobs[-1]
             one["logprobs"] = {**(one["logprobs"] or {}), name: choice["logprobs"][name]}

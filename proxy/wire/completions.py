@@ -9,25 +9,49 @@ from typing import Any
 import msgspec
 
 from proxy.wire import sse
-from proxy.wire.chat import choices_of, wants_usage
+from proxy.wire.chat import block_choices, choices_of, wants_usage
+from proxy.wire.form import Form, form
 from proxy.wire.openai import error
-from proxy.wire.parts import BadBody, Field, Item, Json, Media, Part, Path, Request, Said, decode, encode, is_prose, strings
-
-_OPAQUE = frozenset("model user".split())
-_KNOWN = _OPAQUE | frozenset(
-    (
-        "prompt suffix best_of echo frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed stop stream "
-        "stream_options temperature top_p"
-    ).split()
+from proxy.wire.parts import (
+    AROUND,
+    BadBody,
+    Field,
+    Item,
+    Json,
+    Media,
+    Part,
+    Path,
+    Request,
+    Said,
+    decode,
+    encode,
+    loose,
+    read_settings,
 )
-_ENVELOPE = frozenset("id object created model system_fingerprint service_tier usage choices".split())
-_CHOICE = frozenset("index text logprobs finish_reason".split())
+
+_REQUEST = form(
+    "prompt",
+    inside="prompt",
+    text="suffix stop",
+    plain=(
+        "best_of echo frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed stream stream_options "
+        "temperature top_p"
+    ),
+    passed="model user",
+)
+_ENVELOPE = form(
+    "answer stream", inside="choices", plain="usage", passed="id object created model system_fingerprint service_tier"
+)
+_CHOICE = form("answer stream", "choices[]", text="text", inside="index", passed="finish_reason", repeat="logprobs")
+_OWN = _CHOICE.apart | {"text"}
+_BARE_CHUNK = _ENVELOPE.known
 
 
 class Completions:
     """The API of `completions`: `wire.api.Api`."""
 
     path = "completions"
+    forms: tuple[Form, ...] = (_REQUEST, form("prompt", text="prompt"), _ENVELOPE, _CHOICE)
     error = staticmethod(error)
 
     def request(self, body: Json) -> Request:
@@ -35,24 +59,23 @@ class Completions:
             raise BadBody("'model' must be a string.", "model")
         if body.get("prompt") is None:
             raise BadBody("'prompt' must be a string or an array.", "prompt")
-        fields, media = texts(body["prompt"], ("prompt",))
-        for key, value in body.items():
-            if key != "prompt" and key not in _OPAQUE:
-                fields += (Field(p, t, "user", prose=is_prose(t)) for p, t in strings(value, (key,)) if t)
-        return Request(fields, media, [(key,) for key in body if key not in _KNOWN])
+        found = Request(*texts(body["prompt"], ("prompt",)), [])
+        read_settings(found, body, _REQUEST, "user")
+        return found
 
     def said(self, answer: Json) -> list[Said]:
         found = []
-        for position, choice in enumerate(answer.get("choices") or []):
+        choices = answer.get("choices") or []
+        if not isinstance(choices, list):
+            raise BadBody("choices that are no array")
+        for position, choice in enumerate(choices):
             if not isinstance(choice, dict):
                 raise BadBody("a choice that is not an object")
             found.append(Said(position, choice, list(_parts(choice, position, ("choices", position)))))
-        return found
+        return [*found, Said(AROUND, answer, loose(answer, _ENVELOPE, (), ""))]
 
     def block(self, answer: Json, said: Said, annotation: Json) -> None:
-        said.holder["finish_reason"] = "content_filter"
-        if annotation is not None:
-            said.holder["content_filter_results"] = annotation
+        block_choices(answer, self.said(answer)[:-1], said, annotation)
 
     def reader(self, body: Json) -> Reader:
         prompts = body.get("prompt")
@@ -93,13 +116,15 @@ def texts(value: Json, path: Path) -> tuple[list[Field], list[Media]]:
 
 
 def _parts(choice: dict[str, Any], index: int, at: Path) -> Iterator[Part]:
-    text = choice.get("text")
+    text, logprobs = choice.get("text"), choice.get("logprobs")
+    place: Path | None = (*at, "logprobs") if isinstance(logprobs, dict) else None
+    said = "".join(map(str, logprobs.get("tokens") or ())) if isinstance(logprobs, dict) else ""
     if isinstance(text, str):
-        logprobs = choice.get("logprobs")
-        yield Part((index, "text"), (*at, "text"), text, logprobs=(*at, "logprobs") if isinstance(logprobs, dict) else None)
-    for key, value in choice.items():
-        if key not in _CHOICE:
-            yield from (Part((index, key, p), p, t, closed=True, prose=False) for p, t in strings(value, (*at, key)))
+        yield Part((index, "text"), (*at, "text"), text, logprobs=place if said == text else None)
+    if place is not None and said != text:
+        yield Part((index, "logprobs"), None, said, prose=False, logprobs=place)
+    odd = {name for name, known in (("text", isinstance(text, str)), ("logprobs", place)) if not known}
+    yield from loose(choice, _CHOICE, at, index, _OWN - odd)
 
 
 class Reader:
@@ -121,15 +146,10 @@ class Reader:
             raise BadBody("an event that is not JSON") from problem
         if not isinstance(body, dict):
             raise BadBody("an event that is not an object")
-        around = [
-            Part(("", p), p, text, closed=True, prose=False)
-            for key, value in body.items()
-            if key not in _ENVELOPE
-            for p, text in strings(value, (key,))
-        ]
+        choices = body.get("choices")
+        around = loose(body, _ENVELOPE, (), "", () if isinstance(choices, list) else _ENVELOPE.passed)
         if body.get("error"):
             return [Item(None, body, around, event.raw, barrier="all", ends="error")]
-        choices = body.get("choices")
         if not isinstance(choices, list) or not choices:
             return [Item(None, body, around, event.raw, barrier="all" if body.get("usage") else "")]
         self._head = body
@@ -142,6 +162,8 @@ class Reader:
         items[0].parts += around
         if len(items) == 1:
             items[0].raw = event.raw
+        for item in items[1:]:
+            item.body = {key: value for key, value in item.body.items() if key in _BARE_CHUNK}
         return items
 
     @staticmethod
@@ -152,11 +174,12 @@ class Reader:
         if not any(part.text for part in parts):
             return [Item(None, body, [], None, index, "choice", "choice")]
         text = {**body, "choices": [{**choice, "finish_reason": None}], "usage": None}
-        last = {**body, "choices": [{**choice, "text": "", "logprobs": None}]}
+        end = {key: choice.get(key) for key in ("index", "finish_reason")} | {"text": "", "logprobs": None}
+        last = {**body, "choices": [end]}
         return [Item((index, "text"), text, parts, None, index), Item(None, last, [], None, index, "choice", "choice")]
 
     def _chunk(self, choices: list[Json], **more: Json) -> bytes:
-        head = {k: v for k, v in self._head.items() if k in _ENVELOPE and k != "usage"}
+        head = {k: v for k, v in self._head.items() if k in _ENVELOPE.passed}
         return sse.encode(encode({**head, "choices": choices, **more}))
 
     def sent(self, body: Json) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from proxy.wire.completions import Reader, texts
+from proxy.wire.form import Form, form
 from proxy.wire.openai import error
-from proxy.wire.parts import BadBody, Field, Json, Request, Said, is_prose, strings
+from proxy.wire.parts import BadBody, Json, Request, Said, loose, read_settings
 
-_OPAQUE = frozenset("model user encoding_format".split())
-_KNOWN = _OPAQUE | {"input", "dimensions"}
+_REQUEST = form("prompt", inside="input", plain="dimensions", passed="model user encoding_format")
+_ANSWER = form("answer", inside="data", plain="usage", passed="object model")
+_DATA = form("answer", "data[]", passed="object index", binary="embedding")
 
 
 class Embeddings:
-    """The API of `embeddings`: `wire.api.Api`. Nothing in an answer is text."""
+    """The API of `embeddings`: `wire.api.Api`. An answer is numbers; a text in it is read like any other."""
 
     path = "embeddings"
+    forms: tuple[Form, ...] = (_REQUEST, form("prompt", text="input"), _ANSWER, _DATA)
     error = staticmethod(error)
 
     def request(self, body: Json) -> Request:
@@ -21,17 +24,22 @@ class Embeddings:
             raise BadBody("'model' must be a string.", "model")
         if body.get("input") is None:
             raise BadBody("'input' must be a string or an array.", "input")
-        fields, media = texts(body["input"], ("input",))
-        for key, value in body.items():
-            if key != "input" and key not in _OPAQUE:
-                fields += (Field(p, t, "user", prose=is_prose(t)) for p, t in strings(value, (key,)) if t)
-        return Request(fields, media, [(key,) for key in body if key not in _KNOWN])
+        found = Request(*texts(body["input"], ("input",)), [])
+        read_settings(found, body, _REQUEST, "user")
+        return found
 
     def said(self, answer: Json) -> list[Said]:
-        return []
+        data = answer.get("data")
+        parts = loose(answer, _ANSWER, (), "", () if isinstance(data, list) else _ANSWER.passed)
+        for index, one in enumerate(data if isinstance(data, list) else ()):
+            if not isinstance(one, dict):
+                parts += loose({index: one}, _DATA, ("data",), index)
+            elif not one.keys() <= _DATA.known:
+                parts += loose(one, _DATA, ("data", index), index)
+        return [Said(0, answer, parts)]
 
     def block(self, answer: Json, said: Said, annotation: Json) -> None:
-        """Never asked for: there is no answer to block."""
+        """There is nothing left of it, and no place to say so."""
 
     def reader(self, body: Json) -> Reader:
         return Reader(1, include_usage=False)

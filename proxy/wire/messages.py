@@ -10,11 +10,14 @@ import msgspec
 
 from proxy.types import Role
 from proxy.wire import sse, tools
+from proxy.wire.form import Form, How, form
 from proxy.wire.parts import (
+    AROUND,
     BadBody,
     Field,
     Item,
     Json,
+    Key,
     Media,
     Part,
     Path,
@@ -23,23 +26,123 @@ from proxy.wire.parts import (
     decode,
     encode,
     is_prose,
-    strings,
+    loose,
+    read_settings,
+    words,
 )
 
-_OPAQUE = frozenset("model metadata service_tier container tool_choice thinking".split())
-_KNOWN = _OPAQUE | frozenset(
-    "messages system tools max_tokens stop_sequences stream temperature top_k top_p mcp_servers context_management".split()
+_REQUEST = form(
+    "prompt",
+    inside="messages system metadata mcp_servers",
+    text="tools stop_sequences",
+    plain="max_tokens stream temperature top_k top_p context_management",
+    passed="model service_tier container tool_choice thinking",
 )
-_KNOWN_MESSAGE = frozenset(("role", "content"))
-_BLOCKS = frozenset(
-    (
-        "text image document tool_use tool_result thinking redacted_thinking search_result server_tool_use "
-        "web_search_tool_result web_fetch_tool_result code_execution_tool_result mcp_tool_use mcp_tool_result container_upload"
-    ).split()
+_METADATA = form("prompt", "metadata", passed="user_id")
+_SERVER = form("prompt", "mcp_servers[]", text="name url tool_configuration", passed="type authorization_token")
+# A role is read as well: what is none of the API's own words reaches the model of a provider that takes any.
+_MESSAGE = form("prompt", "messages[]", text="role", inside="content")
+_SEARCHED = frozenset(("encrypted_content", "encrypted_index"))  # sealed by the provider, wherever it stands
+
+
+def _blocks(bodies: str, place: str, event: str = "") -> dict[str, Form]:
+    """Content blocks by their type."""
+
+    def block(kind: str, passed: str = "", inside: str = "", **fields: str) -> tuple[str, Form]:
+        where = place.replace("*", kind)
+        return kind, form(bodies, where, event=event, inside=inside, passed=passed, **fields)
+
+    return dict(
+        [
+            block("text", "cache_control", text="text citations"),
+            block("thinking", "signature", text="thinking"),
+            block("redacted_thinking", binary="data"),
+            block("tool_use", "id cache_control", json="input", text="name"),
+            block("server_tool_use", "id cache_control", json="input", text="name"),
+            block("mcp_tool_use", "id cache_control", json="input", text="name server_name"),
+            block("tool_result", "tool_use_id cache_control", inside="content", plain="is_error"),
+            block("mcp_tool_result", "tool_use_id cache_control", inside="content", plain="is_error"),
+            block("web_search_tool_result", "tool_use_id cache_control", text="content"),
+            block("web_fetch_tool_result", "tool_use_id cache_control", text="content"),
+            block("code_execution_tool_result", "tool_use_id cache_control", text="content"),
+            block("image", "cache_control", media="source"),
+            block("document", "cache_control", inside="source", text="title context citations"),
+            block("search_result", "cache_control", inside="content", text="title source citations"),
+            block("container_upload", "cache_control", media="file_id"),
+        ]
+    )
+
+
+_BLOCKS = _blocks("prompt", "messages[].content[*]")
+_SOURCES = {
+    "text": form("prompt", "messages[].content[document].source{text}", text="data", passed="media_type"),
+    "content": form("prompt", "messages[].content[document].source{content}", inside="content"),
+    "base64": form("prompt", "messages[].content[document].source{base64}", media="data", passed="media_type"),
+    "url": form("prompt", "messages[].content[document].source{url}", media="url"),
+    "file": form("prompt", "messages[].content[document].source{file}", media="file_id"),
+}
+_ANSWER = form(
+    "answer",
+    inside="content",
+    plain="usage",
+    text="stop_sequence",
+    passed="id type role model stop_reason container",
 )
-# Identifiers, signatures and sealed data: no text of anybody's, and of no use when changed.
-_SEALED = frozenset("type id tool_use_id signature encrypted_content encrypted_index media_type cache_control file_id".split())
-_MEDIA = frozenset(("image", "redacted_thinking", "container_upload"))
+_SAID = _blocks("answer", "content[*]")
+_BEGUN = _blocks("stream", "content_block{*}", "content_block_start")
+_DELTAS = {
+    "text_delta": form("stream", "delta{text_delta}", event="content_block_delta", text="text"),
+    "thinking_delta": form("stream", "delta{thinking_delta}", event="content_block_delta", text="thinking"),
+    "input_json_delta": form("stream", "delta{input_json_delta}", event="content_block_delta", json="partial_json"),
+    "signature_delta": form("stream", "delta{signature_delta}", event="content_block_delta", passed="signature"),
+    "citations_delta": form("stream", "delta{citations_delta}", event="content_block_delta", text="citation"),
+}
+_EVENTS = {
+    "message_start": form("stream", event="message_start", inside="message"),
+    "content_block_start": form("stream", event="content_block_start", inside="content_block index"),
+    "content_block_delta": form("stream", event="content_block_delta", inside="delta index"),
+    "content_block_stop": form("stream", event="content_block_stop", inside="index"),
+    "message_delta": form("stream", event="message_delta", inside="delta", plain="usage"),
+    "message_stop": form("stream", event="message_stop"),
+    "ping": form("stream", event="ping"),
+    "error": form("stream", event="error", text="error"),
+}
+_STARTED = form(
+    "stream",
+    "message",
+    event="message_start",
+    inside="content",
+    plain="usage",
+    text="stop_sequence",
+    passed="id type role model stop_reason container",
+)
+_ENDED = form("stream", "delta", event="message_delta", text="stop_sequence", passed="stop_reason container")
+FORMS = (
+    _REQUEST,
+    form("prompt", text="system"),
+    form("prompt", "system[text]", text="text", passed="cache_control"),
+    _METADATA,
+    _SERVER,
+    form("prompt", "tools[]", text="description input_schema name"),
+    _MESSAGE,
+    form("prompt", "messages[]", text="content"),
+    *_BLOCKS.values(),
+    form("prompt", "messages[].content[tool_result]", text="content"),
+    form("prompt", "messages[].content[tool_result].content[text]", text="text"),
+    form("prompt", "messages[].content[tool_result].content[image]", media="source"),
+    form("prompt", "messages[].content[search_result].content[text]", text="text"),
+    *_SOURCES.values(),
+    form("prompt", "messages[].content[document].source{content}.content[text]", text="text"),
+    _ANSWER,
+    *_SAID.values(),
+    *_EVENTS.values(),
+    _STARTED,
+    *_BEGUN.values(),
+    *_DELTAS.values(),
+    _ENDED,
+)
+_COUNTED = form("answer", plain="input_tokens context_management")
+_ROLES = frozenset(("user", "assistant"))
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _ERRORS = {
     400: "invalid_request_error",
@@ -58,10 +161,14 @@ def error(status: int, /, message: str, kind: str, param: str | None, code: str 
     return encode({"type": "error", "error": {"type": kind, "message": message, "param": param, "code": code, **more}})
 
 
+_UNKNOWN = form("stream", "", event="*")  # an event that the API does not document
+
+
 class Messages:
     """The API of `messages`: `wire.api.Api`."""
 
     path = "messages"
+    forms: tuple[Form, ...] = FORMS
     error = staticmethod(error)
 
     def request(self, body: Json) -> Request:
@@ -70,36 +177,37 @@ class Messages:
             raise BadBody("'messages' must be a non-empty array.", "messages")
         if not isinstance(body.get("model"), str):
             raise BadBody("'model' must be a string.", "model")
-        fields: list[Field] = []
-        media: list[Media] = []
-        unknown: list[Path] = [(key,) for key in body if key not in _KNOWN]
-        for key, value in body.items():
-            if key == "system":
-                _content(value, ("system",), "system", fields, media, unknown)
-            elif key != "messages" and key not in _OPAQUE:
-                fields += (Field(p, t, "system", prose=is_prose(t)) for p, t in _open_strings(value, (key,)))
+        found = Request([], [], [])
+        read_settings(found, body, _REQUEST, "system")
+        if (system := body.get("system")) is not None:
+            _content(system, ("system",), "system", found)
+        _nested(body, "metadata", _METADATA, found)
+        _nested(body, "mcp_servers", _SERVER, found)
         for index, message in enumerate(messages):
             if not isinstance(message, dict):
                 raise BadBody(f"'messages[{index}]' must be an object.", f"messages[{index}]")
             at: Path = ("messages", index)
             role: Role = "assistant" if message.get("role") == "assistant" else "user"
-            unknown += ((*at, key) for key in message if key not in _KNOWN_MESSAGE)
-            for key, value in message.items():
-                if key == "content":
-                    _content(value, (*at, key), role, fields, media, unknown)
-                elif key != "role":
-                    fields += (Field(p, t, role, prose=is_prose(t)) for p, t in strings(value, (*at, key)))
-        return Request(tools.named(fields, tools.in_messages(messages)), media, unknown)
+            said = {key: value for key, value in message.items() if key != "role" or value not in _ROLES}
+            read_settings(found, said, _MESSAGE, role, at)
+            if message.get("content") is not None:
+                _content(message["content"], (*at, "content"), role, found)
+        return found._replace(fields=tools.named(found.fields, tools.in_messages(messages)))
 
     def said(self, answer: Json) -> list[Said]:
         parts: list[Part] = []
-        for index, block in enumerate(answer.get("content") or []):
+        content = answer.get("content") or []
+        if not isinstance(content, list):
+            raise BadBody("content that is no array")
+        for index, block in enumerate(content):
             if not isinstance(block, dict):
                 raise BadBody("a content block that is not an object")
             parts += tools.marked(_block_parts(block, index, ("content", index)), tools.of_block(block))
-        return [Said(0, answer, parts)]
+        return [Said(0, answer, parts), Said(AROUND, answer, loose(answer, _ANSWER, (), ""))]
 
     def block(self, answer: Json, said: Said, annotation: Json) -> None:
+        if said.number == AROUND:
+            answer["content"] = []
         answer["stop_reason"], answer["stop_sequence"] = "refusal", None
         answer["content"] = [block for block in answer["content"] if block.get("type") != "text" or block.get("text")]
         if annotation is not None:
@@ -139,50 +247,84 @@ class CountTokens(Messages):
     """The API of `messages/count_tokens`: the same request, a number for an answer."""
 
     path = "messages/count_tokens"
+    forms = (*(one for one in FORMS if "prompt" in one.bodies), _COUNTED)
 
     def said(self, answer: Json) -> list[Said]:
-        return []
+        return [Said(0, answer, loose(answer, _COUNTED, (), ""))]
+
+    def block(self, answer: Json, said: Said, annotation: Json) -> None:
+        """There is nothing left of it, and no place to say so."""
 
     def refusal(self, body: Json, text: str) -> tuple[str, bytes] | None:
         return None
 
 
-def _open_strings(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
-    return ((p, t) for p, t in strings(value, path) if t and not _SEALED.intersection(map(str, p)))
+def _nested(body: dict[str, Json], key: str, inner: Form, found: Request) -> None:
+    """An object or objects among the settings; what is neither is read as it is."""
+    value = body.get(key)
+    each: list[tuple[Path, Json]] = [((key,), value)] if isinstance(value, dict) else []
+    if isinstance(value, list):
+        each = [((key, index), one) for index, one in enumerate(value)]
+    elif value is not None and not each:
+        found.fields.extend(Field(p, t, "system", prose=is_prose(t)) for p, t in words(value, (key,)))
+    for at, one in each:
+        if isinstance(one, dict):
+            read_settings(found, one, inner, "system", at)
+        else:
+            found.fields.extend(Field(p, t, "system", prose=is_prose(t)) for p, t in words(one, at))
 
 
-def _content(value: Json, at: Path, role: Role, fields: list[Field], media: list[Media], unknown: list[Path]) -> None:
+def _content(value: Json, at: Path, role: Role, found: Request) -> None:
     """A string, or content blocks, of a message, the system prompt or a tool's result."""
     if isinstance(value, str):
-        fields.append(Field(at, value, role))
-        return
-    if not isinstance(value, list):
-        fields += (Field(p, t, role, prose=is_prose(t)) for p, t in _open_strings(value, at))
-        return
-    for index, block in enumerate(value):
-        _block(block, (*at, index), role, fields, media, unknown)
+        found.fields.append(Field(at, value, role))
+    elif isinstance(value, list):
+        for index, block in enumerate(value):
+            _block(block, (*at, index), role, found)
+    else:
+        found.fields.extend(Field(p, t, role, prose=is_prose(t)) for p, t in words(value, at))
 
 
-def _block(block: Json, at: Path, role: Role, fields: list[Field], media: list[Media], unknown: list[Path]) -> None:
+def _block(block: Json, at: Path, role: Role, found: Request) -> None:
+    fields, media, unknown = found
     kind = block.get("type") if isinstance(block, dict) else None
-    if kind not in _BLOCKS:
+    known = _BLOCKS.get(kind) if isinstance(kind, str) else None
+    if known is None:
         unknown.append(at)
-    source = block.get("source") if isinstance(block, dict) else None
-    if kind in _MEDIA or (isinstance(source, dict) and source.get("type") in ("base64", "url", "file")):
-        media.append(Media(at, str(kind)))
+        fields += (Field(p, t, role, prose=p[-1] == "text" or is_prose(t)) for p, t in words(block, at))
         return
-    if isinstance(block, dict) and kind in ("tool_result", "document", "search_result"):
-        inner = "source" if isinstance(source, dict) and "content" in source else ""
-        place = (*at, inner, "content") if inner else (*at, "content")
-        if (content := (source or {}).get("content") if inner else block.get("content")) is not None:
-            _content(content, place, "tool", fields, media, unknown)
-        for path, text in _open_strings(block, at):
-            if path[: len(place)] != place:
-                fields.append(Field(path, text, "tool", prose=is_prose(text)))
+    if known.inside:
+        role = "tool"
+    for key, value in block.items():
+        place = (*at, key)
+        if key not in known.known:
+            unknown.append(place)
+            fields.append(Field((*at, Key(key)), key, role, prose=is_prose(key)))
+        if key in known.media or (kind == "redacted_thinking" and key == "data"):
+            media.append(Media(at, str(kind)))
+        elif key in known.inside and key == "source":
+            _source(value, place, str(kind), found)
+        elif key in known.inside:
+            _content(value, place, role, found)
+        elif known.how.get(key) is How.JSON and isinstance(value, dict | list):
+            fields.append(Field(place, encode(value).decode(), role, "json", boxed=True))
+        elif key not in known.apart:
+            own = key in ("text", "thinking")
+            fields += (Field(p, t, role, prose=own or is_prose(t)) for p, t in words(value, place, _SEARCHED))
+
+
+def _source(source: Json, at: Path, kind: str, found: Request) -> None:
+    known = _SOURCES.get(source["type"]) if isinstance(source, dict) and isinstance(source.get("type"), str) else None
+    if known is None:
+        found.fields.extend(Field(p, t, "tool", prose=is_prose(t)) for p, t in words(source, at))
         return
-    for path, text in _open_strings(block, at):
-        prose = path[-1] in ("text", "thinking") or is_prose(text)
-        fields.append(Field(path, text, role, prose=prose))
+    if known.media:
+        found.media.append(Media(at[:-1], kind))
+    for key, value in source.items():
+        if key in known.inside:
+            _content(value, (*at, key), "tool", found)
+        elif key not in known.apart:
+            found.fields.extend(Field(p, t, "tool", prose=key == "data" or is_prose(t)) for p, t in words(value, (*at, key)))
 
 
 # -- answers
@@ -190,20 +332,18 @@ def _block(block: Json, at: Path, role: Role, fields: list[Field], media: list[M
 
 def _block_parts(block: dict[str, Any], index: int, at: Path) -> Iterator[Part]:
     """The texts of a whole content block. What a tool is called with is read as the JSON that a stream would bring."""
+    kind = block.get("type")
+    known = _SAID.get(kind) if isinstance(kind, str) else None
     for key, value in block.items():
         place = (*at, key)
-        if key in _SEALED:
-            continue
         if key in ("text", "thinking") and isinstance(value, str):
             yield Part((0, index, key), place, value)
         elif key == "input" and isinstance(value, dict):
             if value:
                 yield Part((0, index, "partial_json"), place, encode(value).decode(), kind="json", boxed=True)
-        elif key == "name" and isinstance(value, str):
-            yield Part((0, index, key), place, value, closed=True, prose=False)
-        else:
-            for path, text in _open_strings(value, place):
-                yield Part((0, index, path), path, text, closed=True, prose=is_prose(text))
+        elif known is None or key in known.inside or key not in known.apart:
+            for path, text in words(value, place, _SEARCHED if known is not None else ()):
+                yield Part((0, index, path), path, text, closed=True, prose=key != "name" and is_prose(text))
 
 
 class EventReader:
@@ -235,42 +375,65 @@ class EventReader:
     def _item(self, body: dict[str, Any]) -> Item:
         kind, index = body.get("type"), body.get("index")
         lane = (0, "content")
+        known = _EVENTS.get(kind) if isinstance(kind, str) else None
+        if known is None:
+            return Item(lane, body, loose(body, _UNKNOWN, (), 0), choice=0)
+        inner = next((key for key in known.inside if key not in ("type", "index")), "")
+        held = body.get(inner)
+        parts: list[Part] = []
+        if isinstance(held, dict):
+            parts = list(self._held_parts(held, inner, index if type(index) is int else 0))
+        odd = known.apart - {inner} if inner and held is not None and not isinstance(held, dict) else ()
+        parts += loose(body, known, (), 0, odd)
+        parts += (Part((0, "index", p), p, t, closed=True, prose=False) for p, t in words(index, ("index",)))
         if kind == "message_start":
-            return Item(None, body, [], choice=0)
+            return Item(None, body, parts, choice=0)
         if kind == "ping":
-            return Item(None, body, [])
-        if kind == "content_block_start" and isinstance(block := body.get("content_block"), dict) and type(index) is int:
-            tool = self._tools[index] = tools.of_block(block)
-            return Item(lane, body, tools.marked(_block_parts(block, index, ("content_block",)), tool), choice=0)
-        self._tokens += kind == "content_block_delta"
-        if kind == "content_block_delta" and isinstance(delta := body.get("delta"), dict) and type(index) is int:
-            tool = self._tools.get(index, "" if "partial_json" in delta else None)
-            return Item(lane, body, tools.marked(self._delta_parts(delta, index), tool), choice=0)
-        if kind == "content_block_stop" and type(index) is int:
-            return Item(lane, body, [], choice=0, completes=(0, index))
+            return Item(None, body, parts)
         if kind == "message_delta":
-            return Item(None, body, self._others(body.get("delta"), ("delta",)), choice=0, barrier="choice", ends="choice")
+            return Item(None, body, parts, choice=0, barrier="choice", ends="choice")
         if kind == "message_stop":
-            return Item(None, body, [], barrier="all", ends="stream")
+            return Item(None, body, parts, barrier="all", ends="stream")
         if kind == "error":
-            return Item(None, body, self._others(body.get("error"), ("error",)), barrier="all", ends="error")
-        return Item(lane, body, self._others(body, ()), choice=0)
+            return Item(None, body, parts, barrier="all", ends="error")
+        self._tokens += kind == "content_block_delta"
+        completes = (0, index) if kind == "content_block_stop" and type(index) is int else None
+        return Item(lane, body, parts, choice=0, completes=completes)
+
+    def _held_parts(self, held: dict[str, Any], inner: str, index: int) -> Iterator[Part]:
+        """What the object has in it that the event is about."""
+        if inner == "content_block":
+            tool = self._tools[index] = tools.of_block(held)
+            yield from tools.marked(_block_parts(held, index, (inner,)), tool)
+        elif inner == "message":
+            yield from loose(held, _STARTED, (inner,), 0)
+            content = held.get("content")
+            for number, block in enumerate(content if isinstance(content, list) else ()):
+                if isinstance(block, dict):
+                    found = _block_parts(block, number, (inner, "content", number))
+                    yield from tools.marked(found, tools.of_block(block))
+                else:
+                    yield from loose({number: block}, _UNKNOWN, (inner, "content"), 0)
+            if content and not isinstance(content, list):
+                yield from loose({"content": content}, _UNKNOWN, (inner,), 0)
+        elif "type" not in held:
+            yield from loose(held, _ENDED, (inner,), 0)
+        else:
+            tool = self._tools.get(index, "" if "partial_json" in held else None)
+            yield from tools.marked(self._delta_parts(held, index), tool)
 
     @staticmethod
     def _delta_parts(delta: dict[str, Any], index: int) -> Iterator[Part]:
-        known = _TEXTS.get(str(delta.get("type")))
+        kind = delta.get("type")
+        known = _DELTAS.get(kind) if isinstance(kind, str) else None
+        own = _TEXTS.get(str(kind))
         for key, value in delta.items():
-            if key == known and isinstance(value, str):
+            if key == own and isinstance(value, str):
                 yield Part((0, index, key), ("delta", key), value, kind="json" if key == "partial_json" else "text")
-            elif key not in _SEALED:
-                for path, text in _open_strings(value, ("delta", key)):
-                    yield Part((0, index, path), path, text, closed=True, prose=is_prose(text))
-
-    @staticmethod
-    def _others(value: Json, at: Path) -> list[Part]:
-        skip = _SEALED | {"stop_reason"}
-        found = ((p, t) for p, t in strings(value, at) if t and not skip.intersection(map(str, p)))
-        return [Part((0, "", p), p, t, closed=True, prose=is_prose(t)) for p, t in found]
+            elif known is None or key not in known.apart:
+                for path, text in words(value, ("delta", key), _SEARCHED if known is not None else ()):
+                    closed = known is not None or isinstance(path[-1], Key)
+                    yield Part((0, index, path), path, text, closed=closed, prose=is_prose(text))
 
     def sent(self, body: Json) -> None:
         if isinstance(body, dict) and body.get("type") in ("content_block_start", "content_block_stop"):

@@ -14,12 +14,15 @@ import msgspec
 
 from proxy.types import Role
 from proxy.wire import sse, tools
+from proxy.wire.form import Form, form
 from proxy.wire.openai import error
 from proxy.wire.parts import (
+    AROUND,
     BadBody,
     Field,
     Item,
     Json,
+    Key,
     Media,
     Part,
     Path,
@@ -28,38 +31,101 @@ from proxy.wire.parts import (
     decode,
     encode,
     is_prose,
+    loose,
+    read_settings,
     rewritten,
-    strings,
+    words,
 )
 
-_OPAQUE = frozenset(
-    (
+_REQUEST = form(
+    "prompt",
+    inside="input tools",
+    text="instructions metadata text",
+    plain=(
+        "background max_output_tokens max_tool_calls parallel_tool_calls store stream stream_options temperature top_logprobs "
+        "top_p"
+    ),
+    media="previous_response_id conversation",  # what the provider keeps, nobody here can read
+    passed=(
         "model service_tier reasoning user safety_identifier prompt_cache_key prompt_cache_retention truncation include "
         "tool_choice"
-    ).split()
+    ),
 )
-_KNOWN = _OPAQUE | frozenset(
-    (
-        "input instructions background conversation max_output_tokens max_tool_calls metadata parallel_tool_calls "
-        "previous_response_id prompt store stream stream_options temperature text tools top_logprobs top_p"
-    ).split()
+_TOOL = form("prompt", "tools[]", text="description parameters server_description format type name server_label",
+             passed="authorization headers")  # fmt: skip
+_PROMPT = form("prompt", "prompt", text="variables", media="id", passed="version")
+# What the provider has sealed or numbered, wherever it stands in an item.
+_SEALED = frozenset("id call_id item_id file_id container_id encrypted_content".split())
+_PARTS = "input_text output_text refusal summary_text reasoning_text input_image input_file input_audio computer_screenshot"
+
+
+def _items(bodies: str, place: str, event: str = "") -> dict[str, Form]:
+    """Items and content parts by their type."""
+
+    def item(kind: str, **fields: str) -> tuple[str, Form]:
+        passed = "" if kind in _PARTS.split() else "id call_id status encrypted_content"
+        return kind, form(bodies, place.replace("*", kind), event=event, passed=passed, **fields)
+
+    return dict(
+        [
+            item("message", inside="content", text="role"),
+            item("function_call", json="arguments", text="name"),
+            item("function_call_output", inside="output"),
+            item("reasoning", inside="summary content"),
+            item("custom_tool_call", text="input name"),
+            item("custom_tool_call_output", inside="output"),
+            item("web_search_call", text="action"),
+            item("file_search_call", text="queries results"),
+            item("computer_call", text="action pending_safety_checks"),
+            item("computer_call_output", inside="output", text="acknowledged_safety_checks"),
+            item("code_interpreter_call", text="code outputs"),
+            item("local_shell_call", text="action"),
+            item("local_shell_call_output", inside="output"),
+            item("mcp_call", json="arguments", text="name server_label output error"),
+            item("mcp_list_tools", text="tools error server_label"),
+            item("mcp_approval_request", json="arguments", text="name server_label"),
+            item("mcp_approval_response", text="reason approval_request_id", plain="approve"),
+            item("item_reference", media="id"),
+            item("image_generation_call", media="result"),
+            item("input_text", text="text"),
+            item("output_text", text="text annotations", repeat="logprobs"),
+            item("refusal", text="refusal"),
+            item("summary_text", text="text"),
+            item("reasoning_text", text="text"),
+            item("input_image", media="image_url file_id", text="detail"),
+            item("input_file", media="file_data file_id file_url", text="filename"),
+            item("input_audio", media="input_audio"),
+            item("computer_screenshot", media="image_url file_id"),
+        ]
+    )
+
+
+def _only(forms: dict[str, Form], names: str) -> list[Form]:
+    return [forms[name] for name in names.split()]
+
+
+_ITEMS = _items("prompt", "input[*]")
+_MEDIA = frozenset(kind for kind, one in _ITEMS.items() if one.media)
+_OUTPUT = (
+    "message function_call reasoning custom_tool_call web_search_call file_search_call computer_call code_interpreter_call "
+    "local_shell_call mcp_call mcp_list_tools mcp_approval_request"
 )
-_UNSEEN = frozenset("previous_response_id conversation".split())  # what the provider keeps, nobody here can read
-# Identifiers, states and sealed data.
-_SEALED = frozenset("type id call_id item_id status role encrypted_content file_id detail object".split())
-_MEDIA = frozenset("input_image input_file input_audio image_generation_call computer_screenshot item_reference".split())
-_ITEMS = frozenset(
-    (
-        "message function_call function_call_output reasoning custom_tool_call custom_tool_call_output web_search_call "
-        "file_search_call computer_call computer_call_output code_interpreter_call local_shell_call local_shell_call_output "
-        "mcp_call mcp_list_tools mcp_approval_request mcp_approval_response input_text output_text refusal summary_text "
-        "reasoning_text"
-    ).split()
+# What an answer repeats of its request, or says of itself; texts of the model are in `output`.
+_SAYS = (
+    "id object created_at completed_at status billing background conversation max_output_tokens max_tool_calls metadata "
+    "parallel_tool_calls previous_response_id prompt store stream stream_options temperature text tools top_logprobs top_p "
+    "instructions model service_tier reasoning user safety_identifier prompt_cache_key prompt_cache_retention truncation "
+    "include tool_choice moderation"
 )
-# What an answer repeats of its request or says of itself; texts of the model are in `output`.
-_ENVELOPE = _KNOWN | frozenset(
-    ("id object created_at completed_at status error incomplete_details output output_text usage billing moderation").split()
-)
+_ENVELOPE = form("answer", inside="output", text="error incomplete_details output_text", plain="usage", passed=_SAYS)
+_WHOLE = form(
+    "stream", "response", event="response.completed", inside="output", text="error incomplete_details output_text",
+    plain="usage", passed=_SAYS,
+)  # fmt: skip
+_OF_EVENTS = "sequence_number item_id response_id obfuscation"
+_EVENT = form("stream", event="response.*", passed=_OF_EVENTS, binary="partial_image_b64",
+              inside="response item part output_index content_index summary_index")  # fmt: skip
+_UNSEEN = _REQUEST.media
 # Event -> (kind of text, which index numbers it, the field it is in).
 _DELTAS = {
     "output_text": ("text", "content_index", "text"),
@@ -74,40 +140,96 @@ _DELTAS = {
 _LANE = (0, "output")
 
 
+def _event_forms() -> Iterator[Form]:
+    for stem, (kind, _, name) in _DELTAS.items():
+        how = "json" if kind == "arguments" else "text"
+        repeat = "logprobs" if kind == "text" else ""
+        yield form("stream", event=f"response.{stem}.delta", passed=_OF_EVENTS, repeat=repeat, **{how: "delta"})
+        yield form("stream", event=f"response.{stem}.done", passed=_OF_EVENTS, repeat=repeat, **{how: name})
+
+
+FORMS = (
+    _REQUEST,
+    form("prompt", text="input"),
+    _PROMPT,
+    _TOOL,
+    form("prompt", "text.format", text="description schema name type"),
+    form("prompt", "input[message]", text="content"),
+    form("prompt", "input[function_call_output]", text="output"),
+    *_only(_ITEMS, " ".join(kind for kind in _ITEMS if kind not in _PARTS.split())),
+    *_only(_items("prompt", "input[message].content[*]"), "input_text output_text refusal input_image input_file input_audio"),
+    *_only(_items("prompt", "input[function_call_output].output[*]"), "input_text input_image input_file"),
+    *_only(_items("prompt", "input[computer_call_output].output{*}"), "computer_screenshot"),
+    *_only(_items("prompt", "input[reasoning].summary[*]"), "summary_text"),
+    *_only(_items("prompt", "input[reasoning].content[*]"), "reasoning_text"),
+    _ENVELOPE,
+    *_only(_items("answer", "output[*]"), _OUTPUT),
+    *_only(_items("answer", "output[message].content[*]"), "output_text refusal"),
+    *_only(_items("answer", "output[reasoning].summary[*]"), "summary_text"),
+    *_only(_items("answer", "output[reasoning].content[*]"), "reasoning_text"),
+    _EVENT,
+    *_event_forms(),
+    *_only(_items("stream", "item{*}", "response.output_item.added"), _OUTPUT),
+    *_only(_items("stream", "item{*}", "response.output_item.done"), _OUTPUT),
+    *_only(_items("stream", "part{*}", "response.content_part.done"), "output_text refusal"),
+    _WHOLE,
+    *_only(_items("stream", "response.output[*]", "response.completed"), _OUTPUT),
+)
+_ROLES = frozenset("user assistant system developer".split())
+_WORDS = _ITEMS.keys() | _ROLES | frozenset("completed incomplete in_progress failed".split())  # that say nothing of anybody's
+
+
 class Responses:
     """The API of `responses`: `wire.api.Api`."""
 
     path = "responses"
+    forms: tuple[Form, ...] = FORMS
     error = staticmethod(error)
 
     def request(self, body: Json) -> Request:
         if not isinstance(body.get("model"), str):
             raise BadBody("'model' must be a string.", "model")
-        fields: list[Field] = []
-        media = [Media((key,), key) for key in _UNSEEN if body.get(key)]
-        unknown: list[Path] = [(key,) for key in body if key not in _KNOWN]
-        for key, value in body.items():
-            if key == "input" and isinstance(value, str):
-                fields.append(Field((key,), value, "user"))
-            elif key == "input" and isinstance(value, list):
-                for index, item in enumerate(value):
-                    _input_item(item, (key, index), "user", fields, media, unknown)
-            elif key not in _OPAQUE and key not in _UNSEEN:
-                prose = key == "instructions"
-                fields += (Field(p, t, "system", prose=prose or is_prose(t)) for p, t in strings(value, (key,)) if t)
+        found = Request([], [Media((key,), key) for key in sorted(_UNSEEN) if body.get(key)], [])
+        read_settings(found, {key: value for key, value in body.items() if key != "prompt"}, _REQUEST, "system")
         given = body.get("input")
+        if isinstance(given, list):
+            for index, item in enumerate(given):
+                _input_item(item, ("input", index), "user", found)
+        elif given is not None:
+            found.fields.extend(Field(p, t, "user") for p, t in words(given, ("input",)))
+        self._defined(body.get("tools"), found)
+        if isinstance(template := body.get("prompt"), dict):
+            found.media.append(Media(("prompt",), "prompt"))
+            read_settings(found, template, _PROMPT, "user", ("prompt",))
+        elif template is not None:
+            found.fields.extend(Field(p, t, "user", prose=is_prose(t)) for p, t in words(template, ("prompt",)))
         names = tools.in_responses(given) if isinstance(given, list) else {}
-        return Request(tools.named(fields, names), media, unknown)
+        return found._replace(fields=tools.named(found.fields, names))
+
+    @staticmethod
+    def _defined(given: Json, found: Request) -> None:
+        for index, tool in enumerate(given) if isinstance(given, list) else [("", given)] if given else ():
+            if isinstance(tool, dict) and isinstance(index, int):
+                free = {key: value for key, value in tool.items() if key not in _TOOL.apart}
+                found.fields.extend(Field(p, t, "system", prose=is_prose(t)) for p, t in words(free, ("tools", index)))
+            else:
+                place: Path = ("tools", index) if isinstance(index, int) else ("tools",)
+                found.fields.extend(Field(p, t, "system", prose=is_prose(t)) for p, t in words(tool, place))
 
     def said(self, answer: Json) -> list[Said]:
         parts: list[Part] = []
-        for position, item in enumerate(answer.get("output") or []):
+        output = answer.get("output") or []
+        if not isinstance(output, list):
+            raise BadBody("an output that is no array")
+        for position, item in enumerate(output):
             if not isinstance(item, dict):
                 raise BadBody("an output item that is not an object")
             parts += item_parts(item, position, ("output", position))
-        return [Said(0, answer, parts)]
+        return [Said(0, answer, parts), Said(AROUND, answer, loose(answer, _ENVELOPE, (), ""))]
 
     def block(self, answer: Json, said: Said, annotation: Json) -> None:
+        if said.number == AROUND:
+            answer["output"] = []
         answer["status"], answer["incomplete_details"] = "incomplete", {"reason": "content_filter"}
         answer["output"] = [item for item in answer["output"] if _trimmed(item)]
         if annotation is not None:
@@ -141,20 +263,17 @@ class Responses:
         return sse.CONTENT_TYPE, out + reader.blocked(0)
 
 
-def _open_strings(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
-    return ((p, t) for p, t in strings(value, path) if t and not _SEALED.intersection(map(str, p)))
-
-
-def _input_item(item: Json, at: Path, role: Role, fields: list[Field], media: list[Media], unknown: list[Path]) -> None:
+def _input_item(item: Json, at: Path, role: Role, found: Request) -> None:
+    fields, media, unknown = found
     if not isinstance(item, dict):
-        fields += (Field(p, t, role) for p, t in strings(item, at))
+        fields += (Field(p, t, role) for p, t in words(item, at))
         return
     kind = item.get("type", "message")
-    if kind in _MEDIA:
-        media.append(Media(at, str(kind)))
-        return
-    if kind not in _ITEMS:
+    known = _ITEMS.get(kind) if isinstance(kind, str) else None
+    if known is None:
         unknown.append(at)
+    elif kind in _MEDIA:
+        media.append(Media(at, str(kind)))
     said = item.get("role")
     own: Role = said if said in ("assistant", "system", "developer") else role
     if str(kind).endswith("_output"):
@@ -163,23 +282,30 @@ def _input_item(item: Json, at: Path, role: Role, fields: list[Field], media: li
         own = "assistant"
     for key, value in item.items():
         place = (*at, key)
-        if key in ("content", "output") and isinstance(value, list):
+        if known is not None and key not in known.known:
+            unknown.append(place)
+            fields.append(Field((*at, Key(key)), key, own, prose=is_prose(key)))
+        if known is not None and (key in known.passed or key in known.media or (key == "role" and value in _ROLES)):
+            continue
+        if key in ("content", "output", "summary") and isinstance(value, list):
             for index, part in enumerate(value):
-                _input_item(
-                    part if not isinstance(part, dict) else {"type": "input_text", **part},
-                    (*place, index),
-                    own,
-                    fields,
-                    media,
-                    unknown,
-                )
+                given = {"type": "input_text", **part} if isinstance(part, dict) else part
+                _input_item(given, (*place, index), own, found)
+        elif key == "output" and isinstance(value, dict):
+            _input_item({"type": "input_text", **value}, place, own, found)
         elif key == "arguments" and isinstance(value, str):
             fields.append(Field(place, value, own, "json"))
         else:
-            for path, text in _open_strings(value, place):
-                fields.append(
-                    Field(path, text, own, prose=path[-1] in ("text", "content", "output", "refusal") or is_prose(text))
-                )
+            for path, text in _open(value, place, known if known is not None and key in known.known else None):
+                prose = path[-1] in ("text", "content", "output", "refusal") or is_prose(text)
+                fields.append(Field(path, text, own, prose=prose))
+
+
+def _open(value: Json, at: Path, known: Form | None) -> Iterator[tuple[Path, str]]:
+    """Texts of a field. In an object that the API documents, identifiers are none, but for those in a schema."""
+    if known is None or (at and at[-1] == "tools"):
+        return words(value, at)
+    return words(value, at, _SEALED)
 
 
 # -- answers
@@ -206,9 +332,7 @@ def item_parts(item: dict[str, Any], position: int, at: Path) -> list[Part]:
     places = {}
     for kind, number, path in item_texts(item, at):
         places[path] = Part((0, position, kind, number), path, "", kind="json" if kind == "arguments" else "text")
-    for path, text in _open_strings(item, at):
-        if "logprobs" in path:
-            continue
+    for path, text in _item_strings(item, at):
         part = places.get(path)
         if part is not None:
             part.text = text
@@ -217,6 +341,25 @@ def item_parts(item: dict[str, Any], position: int, at: Path) -> list[Part]:
             found.append(Part((0, position, path), path, text, closed=True, prose=is_prose(text)))
     _tie_logprobs(item, at, found)
     return tools.marked(found, tools.of_item(item))
+
+
+def _item_strings(item: dict[str, Any], at: Path) -> Iterator[tuple[Path, str]]:
+    """What is said in an item or a part, without its token list and what is no text of anybody's."""
+    kind = item.get("type")
+    known = _ITEMS.get(kind) if isinstance(kind, str) else None
+    for key, value in item.items():
+        if key == "logprobs" and not isinstance(value, str):
+            continue
+        if known is not None and (key in known.passed or key in known.media):
+            continue
+        if key in ("type", "role", "status") and value in _WORDS:
+            continue
+        if key in ("content", "summary") and isinstance(value, list):
+            for number, part in enumerate(value):
+                inner = (*at, key, number)
+                yield from _item_strings(part, inner) if isinstance(part, dict) else words(part, inner)
+        else:
+            yield from _open(value, (*at, key), known if known is not None and key in known.known else None)
 
 
 def _tie_logprobs(value: Json, at: Path, parts: list[Part]) -> None:
@@ -245,6 +388,11 @@ def _trimmed(item: dict[str, Any]) -> bool:
             item[key] = [p for p in item[key] if not isinstance(p, dict) or p.get("text", p.get("refusal", "?"))]
     kind = item.get("type")
     return bool(item.get("content")) if kind == "message" else item.get("arguments", item.get("input", "?")) != ""
+
+
+def _beside(body: dict[str, Any], *apart: str) -> list[Part]:
+    """Texts of an event that are none of what it is about."""
+    return loose(body, _EVENT, (), 0, _EVENT.passed.union(apart))
 
 
 class EventReader:
@@ -284,42 +432,43 @@ class EventReader:
         kind, position = str(body.get("type") or ""), body.get("output_index")
         stem, _, last = kind.removeprefix("response.").rpartition(".")
         if kind == "error" or body.get("error"):
-            parts = [Part((0, p), p, t, closed=True, prose=False) for p, t in _open_strings(body, ())]
-            return Item(None, body, parts, barrier="all", ends="error")
-        response = body.get("response")
+            return Item(None, body, _beside(body), barrier="all", ends="error")
+        response, item, part = body.get("response"), body.get("item"), body.get("part")
         if isinstance(response, dict):
-            parts = self._response_parts(response)
+            parts = [*self._response_parts(response), *_beside(body, "response")]
             if last in ("completed", "incomplete", "failed", "cancelled"):
                 return Item(None, body, parts, choice=0, barrier="choice", ends="choice")
             return Item(_LANE, body, parts, choice=0)
-        if isinstance(body.get("item"), dict) and type(position) is int:
-            self._tools[position] = tools.of_item(body["item"])
-        if stem in _DELTAS and type(position) is int:
+        if isinstance(item, dict) and type(position) is int:
+            self._tools[position] = tools.of_item(item)
+        if stem in _DELTAS and type(position) is int and type(body.get(_DELTAS[stem][1], 0)) is int:
             return self._text_item(body, stem, last, position)
-        if kind == "response.output_item.done" and isinstance(item := body.get("item"), dict) and type(position) is int:
-            return Item(_LANE, body, self._known(item_parts(item, position, ("item",))), choice=0, completes=(0, position))
-        if kind == "response.output_item.added" and isinstance(item := body.get("item"), dict) and type(position) is int:
-            return Item(_LANE, body, self._known(item_parts(item, position, ("item",))), choice=0)
-        if isinstance(part := body.get("part"), dict) and type(position) is int:
-            return Item(_LANE, body, self._known(self._part_parts(body, part, stem, position)), choice=0)
-        parts = [Part((0, position, p), p, t, closed=True, prose=is_prose(t)) for p, t in _open_strings(body, ())]
-        return Item(_LANE, body, parts, choice=0)
+        if isinstance(item, dict) and type(position) is int:
+            parts = [*self._known(item_parts(item, position, ("item",))), *_beside(body, "item")]
+            completes = (0, position) if kind == "response.output_item.done" else None
+            return Item(_LANE, body, parts, choice=0, completes=completes)
+        if (
+            isinstance(part, dict)
+            and type(position) is int
+            and all(type(body.get(index, 0)) is int for index in ("content_index", "summary_index"))
+        ):
+            parts = [*self._known(self._part_parts(body, part, stem, position)), *_beside(body, "part")]
+            return Item(_LANE, body, parts, choice=0)
+        return Item(_LANE, body, _beside(body), choice=0)
 
     def _text_item(self, body: dict[str, Any], stem: str, last: str, position: int) -> Item:
         kind, index, name = _DELTAS[stem]
         number = body.get(index, 0) if index else 0
         key = (0, position, kind, number)
         name = "delta" if last == "delta" else name
-        parts: list[Part] = []
-        for path, text in _open_strings(body, ()):
-            if path == (name,):
-                parts.append(Part(key, path, text, kind="json" if kind == "arguments" else "text"))
-            elif "logprobs" not in path:
-                parts.append(Part((0, position, path), path, text, closed=True, prose=is_prose(text)))
+        text = given if isinstance(given := body.get(name), str) else ""
+        parts = _beside(body, *(["logprobs", name] if text == given else ["logprobs"]))
+        if text:
+            parts.append(Part(key, (name,), text, kind="json" if kind == "arguments" else "text"))
         _tie_logprobs(body, (), parts)
         tools.marked(parts, self._tools.get(position, "" if kind in ("arguments", "input", "code") else None))
         if last == "delta":
-            self._heard[key] = self._heard.get(key, "") + str(body.get("delta") or "")
+            self._heard[key] = self._heard.get(key, "") + text
             return Item(_LANE, body, parts, choice=0)
         return Item(_LANE, body, self._known(parts), choice=0, completes=key)
 
@@ -328,7 +477,7 @@ class EventReader:
         """Of `content_part.*` and `reasoning_summary_part.*`: an item with one part in it."""
         holder, index = ("summary", "summary_index") if stem.startswith("reasoning_summary") else ("content", "content_index")
         number = body.get(index, 0)
-        found = item_parts({holder: [part]}, position, ())
+        found = item_parts({"type": "message", holder: [part]}, position, ())
         for one in found:
             if one.path is not None:
                 one.path = ("part", *one.path[2:])
@@ -342,14 +491,14 @@ class EventReader:
         if not self._response.get("id"):
             self._response = {k: v for k, v in response.items() if k != "output"}
         parts: list[Part] = []
-        for position, item in enumerate(response.get("output") or []):
+        output = response.get("output") or []
+        for position, item in enumerate(output if isinstance(output, list) else ()):
             if isinstance(item, dict):
                 parts += item_parts(item, position, ("response", "output", position))
-        for key, value in response.items():
-            if key not in _ENVELOPE:
-                parts += (
-                    Part((0, "", p), p, t, closed=True, prose=is_prose(t)) for p, t in _open_strings(value, ("response", key))
-                )
+            else:
+                parts += loose({position: item}, _EVENT, ("response", "output"), 0)
+        odd = _WHOLE.apart if isinstance(output, list) else _WHOLE.passed
+        parts += loose(response, _WHOLE, ("response",), 0, odd)
         return self._known(parts)
 
     def _known(self, parts: list[Part]) -> list[Part]:

@@ -155,7 +155,7 @@ def test_choices_and_channels_are_independent(first: list[str], second: list[str
     if "BOMB" not in "".join(first):
         assert said(out, index=1) == redacted("".join(second))
     assert finishes(out, 0) == (["content_filter"] if "BOMB" in "".join(first) else ["stop"])
-    assert finishes(out, 1) == (["content_filter"] if "BOMB" in "".join(first + second) else ["stop"])
+    assert finishes(out, 1) == (["content_filter"] if "BOMB" in f"{''.join(first)} {''.join(second)}" else ["stop"])
 
 
 def test_a_value_one_character_an_event_inside_tool_arguments() -> None:

@@ -61,7 +61,7 @@ def test_items_and_blocks_say_so_by_their_kind() -> None:
     ]
     body = {"model": "m", "messages": [{"role": "assistant", "content": content}]}
     found = {f.text: f.tool for f in messages.Messages().request(body).fields}
-    assert {"a page": "web_fetch", "what it says": "web_fetch", "Hello": None}.items() <= found.items()
+    assert {'{"url":"a page"}': "web_fetch", "what it says": "web_fetch", "Hello": None}.items() <= found.items()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""What an API's bodies hold, declared once: readers go by it, docs/coverage.md is made of it, and a test plants a violation
+in every line of it. What no form declares is inspected all the same.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+
+class How(enum.Enum):
+    """What becomes of a field."""
+
+    TEXT = "inspected, redacted"
+    JSON = "inspected as the JSON that it is, redacted"
+    NAME = "inspected by patterns alone, redacted"
+    PLAIN = "a number or a switch; a text in its place is inspected, redacted"
+    MEDIA = "not read: `media:` passes, flags or refuses it"
+    BINARY = "not read: data, not text"
+    REPEAT = "cut like the text that it repeats"
+    PASSED = "passed as it is"
+
+    @property
+    def seen(self) -> bool:
+        """Whether a violation there is caught."""
+        return self in (How.TEXT, How.JSON, How.NAME, How.PLAIN, How.REPEAT)
+
+
+Body = Literal["prompt", "answer", "stream"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The documented fields of one kind of object.
+
+    `place` leads to it: `messages[]` is in a list, `content[text]` in a list and of that type, `delta{text_delta}` of that
+    type by itself. In a stream of events it begins below the event of the type `event`. Fields that are `inside` have forms
+    of their own, as has a type that tells the form.
+    """
+
+    bodies: tuple[Body, ...]
+    place: str
+    how: dict[str, How]
+    inside: frozenset[str] = frozenset()
+    event: str = ""
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        return self.inside | self.how.keys()
+
+    def of(self, *hows: How) -> frozenset[str]:
+        return frozenset(name for name, how in self.how.items() if how in hows)
+
+    @cached_property
+    def apart(self) -> frozenset[str]:
+        """What is not read with the rest: it passes, or is read in its own way."""
+        return self.inside | self.of(How.PASSED, How.BINARY, How.MEDIA, How.REPEAT)
+
+    @cached_property
+    def passed(self) -> frozenset[str]:
+        return self.of(How.PASSED, How.BINARY)
+
+    @cached_property
+    def media(self) -> frozenset[str]:
+        return self.of(How.MEDIA)
+
+
+def form(bodies: str, place: str = "", *, inside: str = "", event: str = "", **fields: str) -> Form:
+    """`form("prompt", "messages[]", text="content", passed="id")`: each keyword is one of How, in small letters."""
+    how = {name: How[kind.upper()] for kind, names in fields.items() for name in names.split()}
+    told_by_type = {"type"} if event or place.endswith("}") or (place.endswith("]") and not place.endswith("[]")) else set()
+    return Form(tuple(bodies.split()), place, how, frozenset(inside.split()) | (told_by_type - how.keys()), event)  # type: ignore[arg-type]
+
+
+def rows(forms: tuple[Form, ...]) -> Iterator[tuple[Body, Form, How, list[str]]]:
+    """Of each body and form, the fields that are treated alike."""
+    for body in ("prompt", "answer", "stream"):
+        for one in forms:
+            if body in one.bodies:
+                for how in How:
+                    if names := [name for name, own in one.how.items() if own is how]:
+                        yield body, one, how, names
