@@ -360,6 +360,15 @@ class Telemetry(_Part):
         return value
 
 
+class Drift(_Part):
+    """How the newest scores are compared with those of ordinary texts: over which window, from how many texts on, and from
+    which population stability index on it is said in the log."""
+
+    window: Annotated[float, BeforeValidator(seconds_of), Field(ge=1)] = 3600.0
+    texts: Count = 1000
+    threshold: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+
+
 class Price(_Part):
     """Of a million tokens, in whatever unit budgets are in. Without `cached_input` a cached token costs what any costs."""
 
@@ -398,6 +407,7 @@ class Config(BaseModel):
     keys: list[KeyEntry] = []
     audit: Audit | None = None
     telemetry: Telemetry | None = None
+    drift: Drift = Drift()
     policies: str | None = None
     prices: dict[str, Price] = {}
     limits: Limits = Limits()

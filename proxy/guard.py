@@ -21,6 +21,7 @@ from proxy.model.queue import QueueFull, ScoringQueue
 from proxy.policy.decide import decide
 from proxy.policy.load import Policy, Rule
 from proxy.stream.cut import STRIDE
+from proxy.telemetry.drift import Drift
 from proxy.telemetry.watch import looked
 from proxy.text.normalize import classifier_texts
 from proxy.types import Action, Direction, Failure, Finding, Outcome, Scan, Scores, Segment, Verdict
@@ -72,6 +73,7 @@ class Guard:
     queue: ScoringQueue | None
     timeout: float = 10.0
     cascade: Cascade = field(default_factory=lambda: Cascade({}))
+    drift: Drift | None = None
     _plans: dict[tuple[str, int, str], _Plan] = field(default_factory=dict)
 
     @property
@@ -172,6 +174,9 @@ class Guard:
             return None, (Failure("safeguard", failed),)
         read = [scores for scores in found if scores]
         scores = {category: max(scores[category] for scores in read) for category in read[0]} if read else {}
+        if self.drift is not None and not found[0].weighed:  # a text that comes again is no news
+            found[0].weighed = True
+            self.drift.saw(scores)
         for rule in learned:
             if (score := _likeness(rule, segment, read)) is not None:
                 scores[rule.scored] = score

@@ -13,6 +13,7 @@ from proxy.judge.client import Judge
 from proxy.model.learner import Learner
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Detectors, Policy, load_policy
+from proxy.telemetry.drift import Drift
 from proxy.text.language import language_of
 from proxy.types import Pattern
 
@@ -36,6 +37,13 @@ def detectors(config: Config, judges: Mapping[str, Judge] | None, learner: Learn
     return Detectors({n: judge.needs_text for n, judge in judges.items()}, learner, routes, keys)
 
 
+def observed(config: Config, queue: ScoringQueue | None) -> Drift | None:
+    if queue is None:
+        return None
+    screen = queue.classifier.screen
+    return Drift(queue.classifier.artefact, screen.floor if screen is not None else {}, config.drift)
+
+
 def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None = None) -> Guard:
     """Raises FileError. `before` is the guard that this one replaces: what did not change is taken over."""
     judges = load_judges(config, before.cascade.judges if before is not None else None)
@@ -48,7 +56,8 @@ def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None 
         if route.shadow is not None and route.shadow not in policies:
             policies[route.shadow] = load_policy(config.shadow_path(route.shadow), calibration, asked)
     patterns: dict[str, Pattern] = {p.id: p for policy in policies.values() for rule in policy.rules for p in rule.patterns}
-    guard = Guard(policies, Scanner(patterns.values()), queue, config.safeguard.timeout, Cascade(judges))
+    drift = before.drift if before is not None else observed(config, queue)
+    guard = Guard(policies, Scanner(patterns.values()), queue, config.safeguard.timeout, Cascade(judges), drift)
     if any(policy.polyglot for policy in policies.values()):
         language_of("Warm up.")
     for policy in policies.values():  # warm: the first request should not pay for a lazy automaton

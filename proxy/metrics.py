@@ -6,8 +6,9 @@ Of several workers each keeps its numbers in files of one folder, and whichever 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -104,6 +105,14 @@ policies = Gauge(
     registry=registry,
     multiprocess_mode="livesum",
 )
+drift_texts = Gauge(
+    "weir_drift_texts", "Texts of the window, by the score that this share of ordinary texts lies above", ["category", "above"],
+    registry=registry, multiprocess_mode="livesum",
+)  # fmt: skip
+drift_psi = Gauge(
+    "weir_drift_psi", "How far scores are from those of ordinary texts", ["category"], registry=registry,
+    multiprocess_mode="livemostrecent",
+)  # fmt: skip
 telemetry_errors = Counter(
     "weir_telemetry_errors", "Complaints of what delivers trace spans and metrics over OTLP", registry=registry
 )
@@ -112,10 +121,18 @@ build_info = Gauge(
 )
 
 
-def exposition() -> bytes:
+def _of_all() -> CollectorRegistry:
     """Of this process, or of all workers."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest(registry)
+        return registry
     of_all = CollectorRegistry()
     MultiProcessCollector(of_all)  # type: ignore[no-untyped-call]
-    return generate_latest(of_all)
+    return of_all
+
+
+def exposition() -> bytes:
+    return generate_latest(_of_all())
+
+
+def collected() -> Iterable[Metric]:
+    return _of_all().collect()

@@ -24,6 +24,7 @@ class Found(dict[str, float]):
     """category -> probability. `embeddings`: one row a window of the text, where they were asked for."""
 
     embeddings: NDArray[np.float16] | None = None
+    weighed = False  # its scores count among those of the traffic already
 
 
 class Classifier:

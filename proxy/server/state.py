@@ -125,6 +125,8 @@ class State:
             metrics.screened.set(self.queue.screened)
         if self.audit is not None:
             metrics.audit_waiting.set(self.audit.waiting)
+        if self.snapshot.guard.drift is not None:
+            self.snapshot.guard.drift.publish()
         for policy in self.snapshot.guard.policies.values():
             metrics.policies.labels(policy.ref).set(1)
         model = self.snapshot.guard.classifier

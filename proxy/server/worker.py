@@ -48,6 +48,8 @@ class Server(uvicorn.Server):
         if self.line is not None and counter % 10 == 0:  # once a second
             self._state.observe()
             self.line.say(Beat())
+        if (drift := self._state.snapshot.guard.drift) is not None:
+            drift.tick()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
