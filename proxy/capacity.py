@@ -44,8 +44,8 @@ def memory(group: Path = _GROUP, info: Path = Path("/proc/meminfo")) -> int | No
 
 def needed(config: Config, workers: int, shared: bool) -> int:
     """Bytes, about."""
-    file = config.model_folder / "model.onnx"
-    size = file.stat().st_size if file.is_file() else 0
+    files = [config.folder_of(one) / "model.onnx" for one in (config.safeguard, *config.beside.values())]
+    size = sum(file.stat().st_size for file in files if file.is_file())
     own = max(0, size - (builtin.MODEL / "model.onnx").stat().st_size) * MODEL  # beyond the built-in one's, which is in ONCE
     once = ONCE + own
     return int(once + workers * EACH) if shared or workers == 1 else int(workers * (once + EACH))
@@ -65,8 +65,7 @@ def shortage(config: Config, workers: int, shared: bool = True, left: int | None
 def notes(config: Config, workers: int, cores: float | None = None) -> list[str]:
     """What will run, but not well."""
     cores = cpus() if cores is None else cores
-    detector = config.safeguard
-    wanted = workers * detector.computing
+    wanted = workers * sum(one.computing for one in (config.safeguard, *config.beside.values()))
     if max(wanted, workers) > math.ceil(cores):
         how = f"{workers} workers" if wanted == workers else f"{workers} workers with {wanted} threads for the classifier"
         return [f"{how} share {cores:g} cores; more than one a core only makes every answer wait longer"]

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +33,7 @@ from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.policy_commands import policy
 from proxy.types import Action, Direction, Segment, Verdict
-from proxy.workbench import find_policy, load_classifier, load_queue, open_guard
+from proxy.workbench import find_policy, load_queue, open_guard
 from proxy.yamlfile import FileError
 
 _ROLES: dict[str, tuple[str, Direction]] = {
@@ -177,7 +177,8 @@ def check(
         verdict = await guard.judge(found, segment)
         await guard.cascade.close()
         scores, _ = await guard.scores(segment, learned=found.learned(direction))
-        reasons = [await explain(queue.score_many, text, c) for c in reasons_for(verdict, scores or {})] if explained else []
+        wanted = reasons_for(verdict, scores or {}) if explained else []
+        reasons = [await explain(queue.of(c).score_many, text, c) for c in wanted]
         return verdict, dict(scores or {}), reasons
 
     verdict, scores, reasons = asyncio.run(judged())
@@ -255,10 +256,9 @@ def evaluate_command(
         raise click.UsageError("nothing to measure on: give --data FILE, or --slices identity")
     config = load_config(config_path)
     rows = read_rows(data)
-    queue = ScoringQueue(load_classifier(config, 1), workers=os.cpu_count() or 1)
+    queue = load_queue(config, os.cpu_count() or 1)
     guard, policy = open_guard(find_policy(policy_name or "default", config), queue, config)
-    artefact = queue.classifier.artefact
-    thresholds = {name: artefact.threshold(name, 0.005) for name in artefact.labels}
+    thresholds = {name: queue.threshold(name, 0.005) for name in queue.labels}
     if policy_name:
         thresholds |= {r.category: r.thresholds["user"] for r in policy.rules if r.category and not r.judge}
     scores = asyncio.run(_read(queue, rows))
@@ -283,7 +283,8 @@ def evaluate_command(
     asyncio.run(measured())
     queue.close()
     if page_path:
-        page_path.write_text(page(f"{artefact.name} under {policy.ref}", report.json(), points(rows, scores)), encoding="utf-8")
+        title = f"{queue.classifier.artefact.name} under {policy.ref}"
+        page_path.write_text(page(title, report.json(), points(rows, scores)), encoding="utf-8")
     click.echo(json.dumps(report.json(), indent=2) if as_json else report.table())
 
 
@@ -308,7 +309,7 @@ async def _read(queue: ScoringQueue, rows: list[Row]) -> list[dict[str, float]]:
     scores: list[dict[str, float]] = []
     with click.progressbar(range(0, len(rows), 128), label="judging", file=sys.stderr) as steps:
         for at in steps:
-            scores += await queue.score_many([(r["text"], "") for r in rows[at : at + 128]])
+            scores += await queue.read([(r["text"], "") for r in rows[at : at + 128]])
     return scores
 
 
@@ -321,11 +322,22 @@ def model() -> None:
 @click.option("--config", "config_path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True)
 def model_info(config_path: Path | None, as_json: bool) -> None:
-    """The model in use: hash, labels, calibration."""
-    artefact = Artefact.load(load_config(config_path).model_folder, elsewhere=True)
+    """The model in use, and those beside it: hash, labels, calibration."""
+    config = load_config(config_path)
+    artefact = Artefact.load(config.model_folder, elsewhere=True)
+    beside = {n: (Artefact.load(config.folder_of(d), elsewhere=True), d.categories or []) for n, d in config.beside.items()}
     if as_json:
-        click.echo(json.dumps(artefact.manifest, indent=2))
+        more = {name: {**one.manifest, "categories": categories} for name, (one, categories) in beside.items()}
+        click.echo(json.dumps({**artefact.manifest, **({"beside": more} if more else {})}, indent=2))
         return
+    theirs = {category for _, categories in beside.values() for category in categories}
+    _describe(artefact, [name for name in artefact.labels if name not in theirs])
+    for name, (one, categories) in beside.items():
+        click.echo(f"\nbeside it, as {name}, for {', '.join(categories)}:")
+        _describe(one, categories)
+
+
+def _describe(artefact: Artefact, categories: Sequence[str]) -> None:
     size = (artefact.folder / "model.onnx").stat().st_size / 1e6
     click.echo(f"{artefact.name}\n  folder     {artefact.folder}\n  sha256     {artefact.sha256}")
     click.echo(f"  size       {size:.1f} MB, {artefact.precision}")
@@ -337,7 +349,7 @@ def model_info(config_path: Path | None, as_json: bool) -> None:
         )
     click.echo(f"  tokens     {artefact.max_tokens}\n  thresholds by false-positive rate on ordinary text:")
     click.echo("    " + f"{'category':14}" + "".join(f"{rate:>10.2%}" for rate in (0.01, 0.005, 0.001)))
-    for name in artefact.labels:
+    for name in categories:
         click.echo("    " + f"{name:14}" + "".join(f"{artefact.threshold(name, rate):10.3f}" for rate in (0.01, 0.005, 0.001)))
 
 

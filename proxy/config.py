@@ -24,7 +24,7 @@ from pydantic import (
 
 from proxy import builtin, yamlfile
 from proxy.model import place
-from proxy.policy.schema import Share
+from proxy.policy.schema import Category, Share
 from proxy.yamlfile import FileError, Loc, did_you_mean, unknown
 
 _NOT_YET = "not available in this version of Weir"
@@ -91,6 +91,7 @@ Seconds = Annotated[float, BeforeValidator(seconds_of), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1024)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Count = Annotated[int, Field(gt=0)]
+Categories = Annotated[list[Category] | None, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(_name)]
 Url = Annotated[str, AfterValidator(_url)]
 
@@ -191,10 +192,12 @@ class Batch(_Part):
 
 class OnnxDetector(_Part):
     """The classifier. `model` is `builtin` or a folder, relative to the config file. `screen: false` has it read everything.
-    `device` is cpu, cuda, cuda:1 or auto; `batch` is by the device where it is left out."""
+    `device` is cpu, cuda, cuda:1 or auto; `batch` is by the device where it is left out. `categories` are those that it answers
+    for in the place of the one that has none listed."""
 
     type: Literal["onnx"]
     model: str = "builtin"
+    categories: Categories = None
     screen: bool = True
     device: Annotated[str, AfterValidator(_device)] = "cpu"
     batch: Batch | None = None
@@ -218,6 +221,7 @@ class OipDetector(_Part):
     model: str = Field(min_length=1)
     version: str | None = None
     manifest: str = "builtin"
+    categories: Categories = None
     api_key: str | None = Field(default=None, repr=False)
     logits: str | None = None
     gives: Literal["logits", "probabilities"] = "logits"
@@ -445,9 +449,15 @@ class Config(BaseModel):
 
     @property
     def safeguard(self) -> Safeguard:
-        """The one classifier that category rules ask. The built-in model when none is configured."""
-        found = (d for d in self.detectors.values() if isinstance(d, Safeguard))
+        """The classifier that category rules ask, but for the categories that another one answers for. The built-in model when
+        none is configured."""
+        found = (d for d in self.detectors.values() if isinstance(d, Safeguard) and d.categories is None)
         return next(found, None) or OnnxDetector(type="onnx")
+
+    @property
+    def beside(self) -> dict[str, Safeguard]:
+        """The classifiers with categories of their own."""
+        return {name: d for name, d in self.detectors.items() if isinstance(d, Safeguard) and d.categories is not None}
 
     @property
     def judges(self) -> dict[str, JudgeDetector]:
@@ -455,8 +465,11 @@ class Config(BaseModel):
 
     @property
     def model_folder(self) -> Path:
+        return self.folder_of(self.safeguard)
+
+    def folder_of(self, detector: Safeguard) -> Path:
         """Of the network, or of what is known of it here."""
-        model = _folder(self.safeguard)
+        model = _folder(detector)
         return builtin.MODEL if model == "builtin" else self._source.parent / model
 
 
@@ -525,13 +538,22 @@ def _checked(config: Config) -> Iterable[Wrong]:
 
 def _checked_detectors(config: Config) -> Iterable[Wrong]:
     networks = {name: one for name, one in config.detectors.items() if isinstance(one, Safeguard)}
-    for name in list(networks)[1:]:
-        yield ("detectors", name), f"a second classifier is {_NOT_YET}"
     for name, one in networks.items():
-        if _folder(one) != "builtin" and not config.model_folder.is_dir():
+        if _folder(one) != "builtin" and not config.folder_of(one).is_dir():
             key = "model" if isinstance(one, OnnxDetector) else "manifest"
             yield ("detectors", name, key), 'there is no such model folder; name one, or write "builtin"'
-        break
+    general = [name for name, one in networks.items() if one.categories is None]
+    for name in general[1:]:
+        told = f'"{general[0]}" answers for every category already; give one of the two "categories" of its own'
+        yield ("detectors", name), told
+    taken: dict[str, str] = {}
+    for name, one in config.beside.items():
+        if not general:
+            yield ("detectors", name, "categories"), 'nobody answers for the others; leave "categories" out of one classifier'
+            break
+        for position, category in enumerate(one.categories or ()):
+            if (other := taken.setdefault(category, name)) != name:
+                yield ("detectors", name, "categories", position), f'"{other}" answers for "{category}" already'
 
 
 def _checked_routes(config: Config) -> Iterable[Wrong]:

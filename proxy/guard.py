@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -54,13 +54,26 @@ class PolicyText:
         return replace(self, tool=tool)
 
 
+class Reader(NamedTuple):
+    """A classifier that is asked, and what for."""
+
+    name: str
+    queue: ScoringQueue
+    categories: frozenset[str] | None  # None: it is the only one
+    timeout: float
+    sifts: bool = False  # its screen may answer for it
+
+    def failed(self, reason: str) -> Failure:
+        return Failure(self.name, reason, self.categories)
+
+
 class _Plan(NamedTuple):
     """What a policy wants of the detectors in one direction; worked out once."""
 
     selection: Selection
-    reads: bool  # the classifier is asked
-    learned: tuple[Rule, ...]  # that go by its embeddings
-    sifts: bool  # the screen may answer for it
+    reads: bool  # a classifier is asked
+    readers: tuple[Reader, ...]
+    learned: tuple[Rule, ...]  # that go by the first one's embeddings
     judged: bool  # a judge may be asked
     stride: int  # how much of an answer a judge reads at a time; 0: no rule waits for one on every piece
     reach: int  # how much of what came before it is told
@@ -78,8 +91,8 @@ class Guard:
 
     @property
     def classifier(self) -> str:
-        """The hash of the model that decides; empty without one."""
-        return self.queue.classifier.artefact.sha256 if self.queue is not None else ""
+        """The hash of the model that decides, or of all of them; empty without one."""
+        return self.queue.sha256 if self.queue is not None else ""
 
     def plan(self, policy: Policy, direction: Direction) -> _Plan:
         key = (policy.sha, policy.variant, direction)
@@ -94,20 +107,30 @@ class Guard:
         return _Plan(
             self.scanner.select(policy.pattern_ids(direction)),
             bool(learned or policy.categories(direction)),
+            tuple(self._readers(policy, direction)),
             learned,
-            not learned and self._may_sift(policy, direction),
             bool(judged),
             STRIDE if waits else 0,
             REACH if judged else 0,
         )
 
-    def _may_sift(self, policy: Policy, direction: Direction) -> bool:
-        """Whether the screen may answer for the classifier: no rule's threshold is lower than those it was made for."""
-        screen = self.queue.classifier.screen if self.queue is not None else None
-        if screen is None:
-            return False
-        asked = [r for r in policy.rules if r.category and direction in r.on]
-        return all(not r.sample and r.lowest >= screen.floor.get(r.category, 2.0) for r in asked)
+    def _everybody(self) -> tuple[Reader, ...]:
+        if self.queue is None:
+            return ()
+        beside = self.queue.beside
+        own = self.queue.categories | {""} if beside else None
+        main = Reader("safeguard", self.queue, own, self.timeout)
+        return (main, *(Reader(one.name, one.queue, one.categories, one.timeout) for one in beside))
+
+    def _readers(self, policy: Policy, direction: Direction) -> Iterator[Reader]:
+        """Those that the policy has rules for; where a screen may answer for one, with that."""
+        learned = policy.learned(direction)
+        for index, reader in enumerate(self._everybody()):
+            asked = [r for r in policy.rules if r.category and direction in r.on]
+            asked = [r for r in asked if reader.categories is None or r.category in reader.categories]
+            embeds = index == 0 and bool(learned)
+            if asked or embeds:
+                yield reader._replace(sifts=not embeds and _may_sift(reader, asked))
 
     def selection(self, policy: Policy, direction: Direction) -> Selection:
         return self.plan(policy, direction).selection
@@ -140,7 +163,7 @@ class Guard:
         failures: tuple[Failure, ...] = ()
         started = time.perf_counter()
         if plan.reads:
-            scores, failures = await self.scores(segment, plan.sifts, plan.learned)
+            scores, failures = await self.scores(segment, plan.readers, plan.learned)
         verdict = decide(policy, segment, findings, scores, failures)
         if not plan.judged:
             return verdict
@@ -148,39 +171,67 @@ class Guard:
         return await self.cascade.judge(policy, segment, seen, verdict, defer)
 
     async def scores(
-        self, segment: Segment, sift: bool = False, learned: tuple[Rule, ...] = ()
+        self, segment: Segment, readers: tuple[Reader, ...] | None = None, learned: tuple[Rule, ...] = ()
     ) -> tuple[Scores | None, tuple[Failure, ...]]:
-        """A category that is missing from the scores is surely below its threshold: the screen excluded it. One reading
-        serves the categories and all that is `learned` from examples."""
+        """By `readers`, else by every classifier. None if nobody could answer. A category that is missing from the scores is
+        surely below its threshold (the screen excluded it), or concerned by a failure. One reading serves the categories and
+        all that is `learned` from examples."""
         if self.queue is None:
             return None, (Failure("safeguard", "no model is loaded"),)
         text = segment.lead + segment.text
         items = [(text, segment.context), *((extra, segment.context) for extra in classifier_texts(text))]
-        started, failed = time.perf_counter(), ""
-        found: list[Found] = []
-        try:
-            async with asyncio.timeout(self.timeout):
-                found = await self.queue.score_many(items, sift, bool(learned))
-        except TimeoutError:
-            failed = "timed out"
-        except QueueFull:
-            failed = "too busy"
-        except Unavailable as problem:
-            failed = str(problem)
-        except Exception as error:  # the queue must answer for whatever the runtime throws; it becomes a value here
-            failed = type(error).__name__
-        looked("classifier" if failed or any(found) else "screen", segment.direction, started, failed=failed)
-        if failed:
-            return None, (Failure("safeguard", failed),)
-        read = [scores for scores in found if scores]
-        scores = {category: max(scores[category] for scores in read) for category in read[0]} if read else {}
-        if self.drift is not None and not found[0].weighed:  # a text that comes again is no news
-            found[0].weighed = True
-            self.drift.saw(scores)
-        for rule in learned:
-            if (score := _likeness(rule, segment, read)) is not None:
-                scores[rule.scored] = score
-        return scores, ()
+        asked = self._everybody() if readers is None else readers
+        if len(asked) == 1:
+            answers = [await _read(asked[0], items, bool(learned), segment.direction)]
+        else:
+            embeds = [bool(learned) and reader.queue is self.queue for reader in asked]
+            each = zip(asked, embeds, strict=True)
+            answers = await asyncio.gather(*(_read(reader, items, embed, segment.direction) for reader, embed in each))
+        scores: dict[str, float] = {}
+        for reader, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, Failure):
+                continue
+            read = [found for found in answer if found]
+            own = {
+                category: max(found[category] for found in read)
+                for category in (read[0] if read else ())
+                if reader.categories is None or category in reader.categories
+            }
+            scores |= own
+            if reader.queue is not self.queue:
+                continue
+            if self.drift is not None and not answer[0].weighed:  # a text that comes again is no news
+                answer[0].weighed = True
+                self.drift.saw(own)
+            for rule in learned:
+                if (score := _likeness(rule, segment, read)) is not None:
+                    scores[rule.scored] = score
+        failures = tuple(answer for answer in answers if isinstance(answer, Failure))
+        return (None if failures and len(failures) == len(answers) else scores), failures
+
+
+async def _read(reader: Reader, items: Sequence[tuple[str, str]], embed: bool, direction: Direction) -> list[Found] | Failure:
+    started, failed = time.perf_counter(), ""
+    found: list[Found] = []
+    try:
+        async with asyncio.timeout(reader.timeout):
+            found = await reader.queue.score_many(items, reader.sifts, embed)
+    except TimeoutError:
+        failed = "timed out"
+    except QueueFull:
+        failed = "too busy"
+    except Unavailable as problem:
+        failed = str(problem)
+    except Exception as error:  # the queue must answer for whatever the runtime throws; it becomes a value here
+        failed = type(error).__name__
+    looked("classifier" if failed or any(found) else "screen", direction, started, failed=failed)
+    return reader.failed(failed) if failed else found
+
+
+def _may_sift(reader: Reader, asked: Sequence[Rule]) -> bool:
+    """Whether its screen may answer for the classifier: no rule's threshold is lower than those it was made for."""
+    screen = reader.queue.classifier.screen
+    return screen is not None and all(not r.sample and r.lowest >= screen.floor.get(r.category, 2.0) for r in asked)
 
 
 def _likeness(rule: Rule, segment: Segment, read: Sequence[Found]) -> float | None:

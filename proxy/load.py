@@ -48,13 +48,12 @@ def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None 
     """Raises FileError. `before` is the guard that this one replaces: what did not change is taken over."""
     judges = load_judges(config, before.cascade.judges if before is not None else None)
     asked = detectors(config, judges, queue.learner if queue is not None else None)
-    calibration = queue.classifier.artefact if queue is not None else None
     policies: dict[str, Policy] = {}
     for route in config.routes:
         if route.policy not in policies:
-            policies[route.policy] = load_policy(config.policy_path(route.policy), calibration, asked)
+            policies[route.policy] = load_policy(config.policy_path(route.policy), queue, asked)
         if route.shadow is not None and route.shadow not in policies:
-            policies[route.shadow] = load_policy(config.shadow_path(route.shadow), calibration, asked)
+            policies[route.shadow] = load_policy(config.shadow_path(route.shadow), queue, asked)
     patterns: dict[str, Pattern] = {p.id: p for policy in policies.values() for rule in policy.rules for p in rule.patterns}
     drift = before.drift if before is not None else observed(config, queue)
     guard = Guard(policies, Scanner(patterns.values()), queue, config.safeguard.timeout, Cascade(judges), drift)

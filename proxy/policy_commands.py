@@ -15,7 +15,6 @@ from proxy.config import Config, load_config
 from proxy.detect.entities import ENTITIES
 from proxy.guard import Guard
 from proxy.load import detectors, load_judges
-from proxy.model.learner import Learner
 from proxy.model.queue import ScoringQueue
 from proxy.policy.cases import CaseResult, run_examples
 from proxy.policy.data import Row, read_rows
@@ -28,7 +27,7 @@ from proxy.policy.template import TEMPLATES, Wish, begun
 from proxy.policy.tune import ENOUGH, Tuned, at_cost, at_rate, measured, patch, rewritten
 from proxy.text.language import language_of
 from proxy.types import CATEGORIES, Segment, Verdict
-from proxy.workbench import find_policy, load_classifier, load_queue, open_guard
+from proxy.workbench import find_policy, load_queue, open_guard
 
 _CONFIG = click.option("--config", "config_path", type=click.Path(path_type=Path))
 _FILE = click.Path(path_type=Path)
@@ -45,13 +44,12 @@ def policy() -> None:
 def policy_lint(files: tuple[Path, ...], config_path: Path | None) -> None:
     """Check files: errors and warnings, each with file and line."""
     config = load_config(config_path)
-    classifier = load_classifier(config)
-    artefact, learner = classifier.artefact, Learner(classifier)
+    queue = load_queue(config)
     # Without a config nobody knows which judges there will be.
-    asked = detectors(config, load_judges(config) if config_path is not None else None, learner)
+    asked = detectors(config, load_judges(config) if config_path is not None else None, queue.learner)
     failed = False
     for file in files:
-        problems = lint(file, artefact, asked)
+        problems = lint(file, queue, asked)
         failed = failed or any(not p.warning for p in problems)
         for problem in problems:
             click.echo(str(problem))
@@ -233,7 +231,7 @@ async def _scores(queue: ScoringQueue, rows: Sequence[Row]) -> list[dict[str, fl
     scores: list[dict[str, float]] = []
     with click.progressbar(range(0, len(rows), 128), label="judging", file=sys.stderr) as steps:
         for at in steps:
-            scores += await queue.score_many([(row.example.text, "") for row in rows[at : at + 128]])
+            scores += await queue.read([(row.example.text, "") for row in rows[at : at + 128]])
     return scores
 
 

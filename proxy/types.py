@@ -96,6 +96,10 @@ class Failure:
 
     detector: str
     reason: str
+    categories: frozenset[str] | None = None  # that it answers for, "" where it reads examples too; None: all
+
+    def concerns(self, category: str) -> bool:
+        return self.categories is None or category in self.categories
 
 
 @dataclass(frozen=True, slots=True)

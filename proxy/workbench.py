@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from proxy.config import Config, OnnxDetector
+from proxy.config import Config, OnnxDetector, Safeguard
 from proxy.detect.scanner import Scanner
 from proxy.guard import Guard
 from proxy.judge.cascade import Cascade
 from proxy.load import detectors, load_judges
-from proxy.model.artefact import Artefact
+from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.oip import on_a_server
-from proxy.model.queue import ScoringQueue
+from proxy.model.queue import Beside, ScoringQueue
 from proxy.model.session import BATCH, GPU_BATCH, GPU_WAIT
 from proxy.policy.load import Policy, load_policy
 
 
-def load_classifier(config: Config, threads: int | None = None) -> Classifier:
-    """The config's, wherever its network is. Raises ModelError."""
-    settings = config.safeguard
+def _classifier(config: Config, settings: Safeguard) -> Classifier:
+    """Wherever its network is. Raises ModelError."""
+    folder = config.folder_of(settings)
     if isinstance(settings, OnnxDetector):
         batch = settings.batch.max if settings.batch else None
-        return Classifier.load(config.model_folder, threads or settings.threads, settings.screen, settings.device, batch)
-    return on_a_server(settings, Artefact.load(config.model_folder, elsewhere=True))
+        return Classifier.load(folder, settings.threads, settings.screen, settings.device, batch)
+    return on_a_server(settings, Artefact.load(folder, elsewhere=True))
 
 
-def load_queue(config: Config) -> ScoringQueue:
-    settings = config.safeguard
-    classifier = load_classifier(config)
+def load_queue(config: Config, workers: int | None = None) -> ScoringQueue:
+    """The config's classifier, and those beside it. `workers`: what a command takes, that has the machine for itself. Raises
+    ModelError."""
+    beside = []
+    for name, settings in config.beside.items():
+        queue = _queue(config, settings, workers)
+        categories = frozenset(settings.categories or ())
+        if missing := sorted(categories.difference(queue.classifier.artefact.labels)):
+            has = ", ".join(queue.classifier.artefact.labels)
+            raise ModelError(f'the detector "{name}" cannot answer for {", ".join(missing)}: its model has {has}')
+        beside.append(Beside(name, queue, categories, settings.timeout))
+    return _queue(config, config.safeguard, workers, beside)
+
+
+def _queue(config: Config, settings: Safeguard, workers: int | None, beside: Sequence[Beside] = ()) -> ScoringQueue:
+    classifier = _classifier(config, settings)
     if not isinstance(settings, OnnxDetector):
-        return ScoringQueue(classifier, settings.concurrency)
+        return ScoringQueue(classifier, settings.concurrency, beside=beside)
     given = settings.batch
     usual = (GPU_BATCH, GPU_WAIT) if classifier.device.startswith("cuda") else (BATCH, 0.0)
     batch, wait = (given.max, given.wait) if given else usual
-    return ScoringQueue(classifier, settings.workers, batch=batch, wait=wait)
+    return ScoringQueue(classifier, workers or settings.workers, batch=batch, wait=wait, beside=beside)
 
 
 def find_policy(name: str, config: Config) -> Path:
@@ -48,5 +62,5 @@ def find_policy(name: str, config: Config) -> Path:
 def open_guard(path: Path, queue: ScoringQueue, config: Config) -> tuple[Guard, Policy]:
     """Raises FileError. Close the guard's cascade in the loop that used it."""
     judges = load_judges(config)
-    policy = load_policy(path, queue.classifier.artefact, detectors(config, judges, queue.learner))
+    policy = load_policy(path, queue, detectors(config, judges, queue.learner))
     return Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue, 60.0, Cascade(judges)), policy

@@ -156,7 +156,23 @@ def test_a_relative_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (HEAD + ROUTE + "detectors:\n  safeguard: {model: x}", ['6: "type" is missing']),
         (
             HEAD + ROUTE + "detectors:\n  a: {type: onnx}\n  b: {type: onnx}",
-            ["7: a second classifier is not available in this version of Weir"],
+            ['7: "a" answers for every category already; give one of the two "categories" of its own'],
+        ),
+        (
+            HEAD + ROUTE + "detectors:\n  a: {type: onnx, categories: [hate]}",
+            ['6: nobody answers for the others; leave "categories" out of one classifier'],
+        ),
+        (
+            HEAD
+            + ROUTE
+            + "detectors:\n  a: {type: onnx}\n  b: {type: onnx, categories: [hate]}\n  c: {type: onnx, categories: [hat, hate]}",
+            ['8: unknown value "hat" for this (did you mean "hate"?)'],
+        ),
+        (
+            HEAD
+            + ROUTE
+            + "detectors:\n  a: {type: onnx}\n  b: {type: onnx, categories: [hate]}\n  c: {type: onnx, categories: [hate]}",
+            ['8: "b" answers for "hate" already'],
         ),
         (
             HEAD + ROUTE + "detectors:\n  a: {type: onnx, model: nowhere}",

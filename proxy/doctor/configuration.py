@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.audit import AuditError
-from proxy.config import Config, OnnxDetector
+from proxy.config import Config, OnnxDetector, Safeguard
 from proxy.doctor.finding import Finding, fine, note, wrong
 from proxy.load import detectors, load_judges
 from proxy.model.artefact import ModelError
 from proxy.model.classifier import Classifier
-from proxy.model.learner import Learner
 from proxy.model.network import Unavailable
+from proxy.model.queue import ScoringQueue
 from proxy.policy.lint import lint
 from proxy.workbench import load_queue
 from proxy.yamlfile import FileError, Problem
@@ -35,21 +35,21 @@ def _said(problem: Problem) -> Finding:
 
 def check(config: Config) -> Iterator[Finding]:
     yield fine("config", f"{config.source}: {len(config.routes)} routes, {len(config.providers)} providers")
-    classifier = yield from model(config)
-    yield from policies(config, classifier)
-    if classifier is not None:
-        classifier.network.close()
+    queue = yield from model(config)
+    yield from policies(config, queue)
+    for one in queue.all if queue is not None else ():
+        one.classifier.network.close()
     yield from keys(config)
     yield from decision_log(config)
     yield from secrets(config)
 
 
-def model(config: Config) -> Generator[Finding, None, Classifier | None]:
-    """The classifier where it is to run, for what comes after; None where it cannot be had."""
-    settings = config.safeguard
+def model(config: Config) -> Generator[Finding, None, ScoringQueue | None]:
+    """The classifiers where they are to run, for what comes after; None where one cannot be had."""
     try:
-        classifier = load_queue(config).classifier
-        classifier.score([("A word to warm up.", "")])
+        queue = load_queue(config)
+        for one in queue.all:
+            one.classifier.score([("A word to warm up.", "")])
     except Unavailable as problem:
         yield wrong("model", f"its server: {problem}", "start it, or correct its base_url, its model or its api_key")
         return None
@@ -57,21 +57,25 @@ def model(config: Config) -> Generator[Finding, None, Classifier | None]:
         text, _, fix = str(problem).removesuffix("; see `weir doctor`").rpartition(": ")
         yield wrong("model", text or str(problem), fix if text else "docs/models.md says how a model is exported and named")
         return None
+    for one, settings in zip(queue.all, (config.safeguard, *config.beside.values()), strict=True):
+        yield _runs(one.classifier, settings)
+    return queue
+
+
+def _runs(classifier: Classifier, settings: Safeguard) -> Finding:
     artefact = classifier.artefact
     where = f"{artefact.name} ({artefact.sha256[:8]}), {artefact.precision} on {classifier.device or 'a server'}"
     if isinstance(settings, OnnxDetector) and settings.device == "auto" and classifier.device == "cpu":
-        yield note("model", f"{where}, since no GPU can be used", "device: cpu, which also lets workers share memory")
-    else:
-        yield fine("model", where)
-    return classifier
+        return note("model", f"{where}, since no GPU can be used", "device: cpu, which also lets workers share memory")
+    return fine("model", where)
 
 
-def policies(config: Config, classifier: Classifier | None) -> Iterator[Finding]:
-    asked = detectors(config, load_judges(config), Learner(classifier) if classifier is not None else None)
+def policies(config: Config, queue: ScoringQueue | None) -> Iterator[Finding]:
+    asked = detectors(config, load_judges(config), queue.learner if queue is not None else None)
     paths = [config.policy_path(route.policy) for route in config.routes]
     paths += [config.shadow_path(route.shadow) for route in config.routes if route.shadow is not None]
     for path in dict.fromkeys(paths):
-        found = lint(path, classifier.artefact if classifier is not None else None, asked)
+        found = lint(path, queue, asked)
         yield from map(_said, found)
         if not found:
             yield fine(path.stem, f"{path} loads")

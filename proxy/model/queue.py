@@ -9,12 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 from proxy import metrics
 from proxy.model.classifier import Classifier, Found
 from proxy.model.learner import Learner
 from proxy.model.session import BATCH
+from proxy.types import CATEGORIES
 
 Item = tuple[str, str]  # (text, context)
 
@@ -39,13 +40,17 @@ class ScoringQueue:
 
     What waits is read together, `batch` texts at most. With `wait`, a text may be kept so many seconds for others to come: on
     a GPU a batch costs little more than one text. On a CPU it costs as much as its texts, so there nothing is kept waiting.
+
+    `beside` are further classifiers with queues of their own. `score` and `score_many` do not ask them.
     """
 
     def __init__(
         self, classifier: Classifier, workers: int = 1, depth: int = 2048, remember: int = 20_000, batch: int = BATCH,
-        wait: float = 0.0,
+        wait: float = 0.0, beside: Sequence[Beside] = (),
     ) -> None:  # fmt: skip
         self.classifier = classifier
+        self.beside = tuple(beside)
+        self.categories = frozenset(CATEGORIES).difference(*(one.categories for one in beside))  # that this one answers for
         self.learner = Learner(classifier)
         self.cache_hits = self.cache_misses = self.screened = 0
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -58,6 +63,45 @@ class ScoringQueue:
     @property
     def depth(self) -> int:
         return self._jobs.qsize()
+
+    @property
+    def all(self) -> tuple[ScoringQueue, ...]:
+        return (self, *(one.queue for one in self.beside))
+
+    def of(self, category: str) -> ScoringQueue:
+        """The one that answers for it."""
+        return next((one.queue for one in self.beside if category in one.categories), self)
+
+    def threshold(self, category: str, fpr: float, role: str = "any") -> float:
+        """By the calibration of the one that answers for it. Raises ModelError."""
+        return self.of(category).classifier.artefact.threshold(category, fpr, role)
+
+    @property
+    def labels(self) -> list[str]:
+        """What can be scored here."""
+        theirs = [category for one in self.beside for category in one.categories]
+        return [c for c in CATEGORIES if c in theirs or (c in self.classifier.artefact.labels and c in self.categories)]
+
+    @property
+    def sha256(self) -> str:
+        """Of the model; of several models together, and of what they answer for."""
+        if not self.beside:
+            return self.classifier.artefact.sha256
+        parts = (f"{one.queue.sha256} {' '.join(sorted(one.categories))}" for one in self.beside)
+        return sha256("\n".join((self.classifier.artefact.sha256, *parts)).encode()).hexdigest()
+
+    def check(self) -> str:
+        """Why one of the classifiers cannot be asked just now; empty when all can. Blocks."""
+        return next((problem for one in self.all if (problem := one.classifier.network.check())), "")
+
+    async def read(self, items: Sequence[Item]) -> list[dict[str, float]]:
+        """Every category's score, each from the one that answers for it. Raises QueueFull."""
+        own, *theirs = await asyncio.gather(self.score_many(items), *(one.queue.score_many(items) for one in self.beside))
+        found = [{c: p for c, p in scores.items() if c in self.categories} for scores in own]
+        for one, some in zip(self.beside, theirs, strict=True):
+            for scores, more in zip(found, some, strict=True):
+                scores.update({c: p for c, p in more.items() if c in one.categories})
+        return found
 
     async def score_many(self, items: Sequence[Item], sift: bool = False, embed: bool = False) -> list[Found]:
         """Raises QueueFull."""
@@ -108,6 +152,8 @@ class ScoringQueue:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join(timeout=5)
+        for one in self.beside:
+            one.queue.close()
 
     def _work(self) -> None:
         crowd = 1  # how many were read together the last time: who is alone need not wait for others
@@ -154,3 +200,13 @@ class ScoringQueue:
             self._known.popitem(last=False)
         if not job.answer.done():
             job.answer.set_result(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A classifier that answers for its categories in the place of the main one, by its own calibration."""
+
+    name: str
+    queue: ScoringQueue
+    categories: frozenset[str]
+    timeout: float

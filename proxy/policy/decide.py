@@ -28,7 +28,7 @@ def decide(
 
     `answers` are those of the judges that were asked, by the rule. A rule whose judge was not asked has nothing to say.
 
-    `scores` is None where the classifier was not asked, or could not answer: then `failures` says so, and each category
+    `scores` is None where no classifier was asked, or none could answer. `failures` says who could not, and each category
     rule that needed it follows its `on_error`. A rule that only monitors never blocks, not for a failure either.
     """
     outcomes: list[Outcome] = []
@@ -40,7 +40,7 @@ def decide(
             continue
         if rule.kind != "patterns":
             outcome = _by_score(rule, segment, scores) if rule.scored else None
-            missing = list(failures) if outcome is None and rule.scored else []
+            missing = [f for f in failures if f.concerns(rule.category)] if outcome is None and rule.scored else []
             if rule.judge and outcome is None:
                 answer = answers.get(rule.id)
                 if isinstance(answer, Failure):

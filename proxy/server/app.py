@@ -84,12 +84,12 @@ class Ready:
         policies = {n: p.ref for n, p in state.snapshot.guard.policies.items()}
         body: dict[str, Any] = {"status": "ok", "policies": policies}
         if state.queue is not None:
-            body["model"] = state.queue.classifier.artefact.sha256
+            body["model"] = state.queue.sha256
         if ejected := [name for name, one in state.snapshot.providers.items() if one.ejected]:
             body["ejected"] = ejected
         if state.reload_error:
             body["reload_error"] = state.reload_error
-        problem = await asyncio.to_thread(state.queue.classifier.network.check) if state.queue is not None else ""
+        problem = await asyncio.to_thread(state.queue.check) if state.queue is not None else ""
         self._met = self._met or not problem
         if problem:
             body["model_error"] = problem

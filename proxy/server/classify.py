@@ -88,7 +88,7 @@ class Classify:
         if queue is None:
             return [[] for _ in found]
         return [
-            [await explain(queue.score_many, s.text, c, s.context) for c in reasons_for(v, {})]
+            [await explain(queue.of(c).score_many, s.text, c, s.context) for c in reasons_for(v, {})]
             for s, v in zip(segments, found, strict=True)
         ]
 
@@ -114,9 +114,8 @@ class Classify:
 
     def _compile(self, text: str, running: Guard) -> tuple[Policy, Guard]:
         queue, cascade, config = self._state.queue, running.cascade, self._state.snapshot.config
-        calibration = queue.classifier.artefact if queue else None
         policy = parse_policy(
-            text, calibration, "policy", "inline", detectors=detectors(config, cascade.judges, queue.learner if queue else None)
+            text, queue, "policy", "inline", detectors=detectors(config, cascade.judges, queue.learner if queue else None)
         )
         return policy, Guard({policy.name: policy}, Scanner(policy.patterns.values()), queue, cascade=cascade)
 

@@ -46,17 +46,16 @@ class Moderations:
             guard, queue = state.snapshot.guard, state.queue
             if queue is None:
                 raise Refusal(503, "No model is loaded.", "guardrail_unavailable", kind="server_error")
-            artefact = queue.classifier.artefact
             thresholds = {r.category: r.thresholds["user"] for r in policy.rules if r.category and not r.judge and not r.tools}
-            for name in artefact.labels:
-                thresholds.setdefault(name, artefact.threshold(name, FPR, "user"))
+            for name in queue.labels:
+                thresholds.setdefault(name, queue.threshold(name, FPR, "user"))
             results = []
             for text in texts:
                 scores, failures = await guard.scores(Segment(text, "user", "prompt"))
                 if scores is None:
                     raise Refusal(503, f"The guardrail {failures[0].reason}.", "guardrail_unavailable", kind="server_error")
                 results.append(result(dict(scores), thresholds))
-            answer = {"id": f"modr-{uuid.uuid4().hex}", "model": artefact.name, "results": results}
+            answer = {"id": f"modr-{uuid.uuid4().hex}", "model": queue.classifier.artefact.name, "results": results}
             await respond(send, 200, encode(answer), headers)
         except BadBody as problem:
             status = 400

@@ -100,7 +100,8 @@ class State:
 
     def welcome(self, where: str) -> str:
         config = self.snapshot.config
-        model = f"{self.queue.classifier.artefact.name} ({self.queue.classifier.artefact.sha256[:8]})" if self.queue else "none"
+        artefacts = [queue.classifier.artefact for queue in self.queue.all] if self.queue else []
+        model = ", ".join(f"{one.name} ({one.sha256[:8]})" for one in artefacts) or "none"
         routes = ", ".join(
             f"{r.match.model} -> {r.provider} under {self.snapshot.guard.policies[r.policy].ref}" for r in config.routes
         )
@@ -119,10 +120,11 @@ class State:
     def observe(self) -> None:
         """Brings the metrics up to date that are states rather than events."""
         if self.queue is not None:
-            metrics.queue_depth.set(self.queue.depth)
-            metrics.cache_hits.set(self.queue.cache_hits)
-            metrics.cache_misses.set(self.queue.cache_misses)
-            metrics.screened.set(self.queue.screened)
+            queues = self.queue.all
+            metrics.queue_depth.set(sum(queue.depth for queue in queues))
+            metrics.cache_hits.set(sum(queue.cache_hits for queue in queues))
+            metrics.cache_misses.set(sum(queue.cache_misses for queue in queues))
+            metrics.screened.set(sum(queue.screened for queue in queues))
         if self.audit is not None:
             metrics.audit_waiting.set(self.audit.waiting)
         if self.snapshot.guard.drift is not None:
@@ -227,7 +229,8 @@ class State:
             await self.telemetry.close()
         if self.queue is not None:
             self.queue.close()
-            self.queue.classifier.network.close()
+            for queue in self.queue.all:
+                queue.classifier.network.close()
 
     # -- matching
 

@@ -39,9 +39,8 @@ class Launch(msgspec.Struct):
 def shareable(config: Config) -> bool:
     """A process may be forked while it holds a model only if the model has no threads of its own: they stay behind. On macOS
     its libraries do not survive a fork at all, and nowhere does what a process holds on a GPU."""
-    settings = config.safeguard
-    alone = not isinstance(settings, OnnxDetector) or (settings.threads == 1 and settings.device == "cpu")
-    return sys.platform == "linux" and alone
+    here = [one for one in (config.safeguard, *config.beside.values()) if isinstance(one, OnnxDetector)]
+    return sys.platform == "linux" and all(one.threads == 1 and one.device == "cpu" for one in here)
 
 
 def main(launch: Launch) -> None:

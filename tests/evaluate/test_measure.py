@@ -23,6 +23,7 @@ class Queue:
     """Scores a text by whether it says "murder"."""
 
     classifier = SimpleNamespace(screen=None)
+    beside = ()
 
     async def score_many(
         self, items: Sequence[tuple[str, str]], sift: bool = False, embed: bool = False

@@ -44,6 +44,8 @@ class Queue:
     class classifier:
         screen = None
 
+    beside = ()
+
     async def score_many(
         self, items: Sequence[tuple[str, str]], sift: bool = False, embed: bool = False
     ) -> list[Mapping[str, float]]:
