@@ -104,6 +104,7 @@ class Metrics:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._state.observe()
+        metrics.tasks.set(len(asyncio.all_tasks()))
         await respond(send, 200, metrics.exposition(), [], CONTENT_TYPE_LATEST)
 
 
