@@ -457,7 +457,7 @@ class Guarded:
             """Whether this may turn out to be no answer: a failure before the first character is not shown while there is
             somebody else to ask, and in the end it is an error by itself."""
             if guard.fault is not None:
-                return attempts.more or not guard.characters
+                return attempts.more or not guard.heard
             patient = attempts.more or time.perf_counter() - opened < _PATIENCE
             return patient and not guard.released and sum(map(len, waiting)) < _WAITING
 
