@@ -205,7 +205,7 @@ class Guarded:
             seconds = time.perf_counter() - started
             if exchange is None:
                 state.finished(request_id, None, status, seconds, code)
-                await state.record(bare(request_id, self._api.path, status, code, seconds))
+                await state.record(bare(request_id, self._api.path, status, code, seconds, key=scope.get("weir.key")))
             else:
                 exchange.trace.error = exchange.trace.error or code
                 await self._finished(exchange, status, seconds)
