@@ -200,7 +200,7 @@ class Guard:
             scores |= own
             if reader.queue is not self.queue:
                 continue
-            if self.drift is not None and not answer[0].weighed:  # a text that comes again is no news
+            if self.drift is not None and not segment.seam and not answer[0].weighed:  # a text that comes again is no news
                 answer[0].weighed = True
                 self.drift.saw(own)
             for rule in learned:
@@ -236,12 +236,12 @@ def _may_sift(reader: Reader, asked: Sequence[Rule]) -> bool:
 
 def _likeness(rule: Rule, segment: Segment, read: Sequence[Found]) -> float | None:
     """How much the most suspicious part of the text is like the rule's examples. In the inverted sense, how little the text
-    itself is like them; a word or two have no topic."""
+    itself is like them; a word or two have no topic, and thanks after an answer are no topic either."""
     if rule.head is None or not read or read[0].embeddings is None:
         return None
     if rule.inverted:
         own = float(rule.head.scores(read[0].embeddings).mean())
-        return 1 - own if len(segment.text.split(None, SHORT)) >= SHORT else 0.0
+        return 1 - own if len(segment.text.split(None, SHORT)) >= SHORT and not segment.seam else 0.0
     return max(float(rule.head.scores(one.embeddings).max()) for one in read if one.embeddings is not None)
 
 

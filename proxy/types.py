@@ -53,6 +53,11 @@ class Segment:
     stretch: str | None = field(default=None, repr=False)
     tool: str | None = None
 
+    @property
+    def seam(self) -> bool:
+        """Whether this is where two texts of a prompt meet, each of which is read by itself as well."""
+        return self.direction == "prompt" and self.stretch == ""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -267,10 +267,3 @@ class PolicyFile(_Part):
     unknown_fields: Literal["inspect", "block"] = "inspect"
     rules: list[RuleFile]
     examples: list[ExampleFile] = []
-
-    @field_validator("history")
-    @classmethod
-    def _all(cls, value: str) -> str:
-        if value == "judge_new":
-            raise ValueError(f'"judge_new" is {NOT_YET}; a turn that was judged before costs nothing under judge_all either')
-        return value

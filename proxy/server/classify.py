@@ -19,7 +19,8 @@ from proxy.load import detectors
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.policy.load import Policy, Rule, parse_policy
 from proxy.server.answers import Refusal, param_of, respond
-from proxy.server.guarded import conversation, read_json
+from proxy.server.conversation import Memory, conversation, judged
+from proxy.server.guarded import read_json
 from proxy.server.recorder import bare, step_json
 from proxy.server.state import State
 from proxy.types import Action, Segment, Verdict
@@ -52,9 +53,7 @@ class Classify:
             policy, guard = await self._policy(body.get("policy") or routes[-1].policy)
             fields = texts(body.get("input"))
             segments = conversation(fields, guard.reach(policy))
-            found = list(
-                await asyncio.gather(*(guard.judge(policy, s, prose=f.prose) for s, f in zip(segments, fields, strict=True)))
-            )
+            found = list(await judged(guard, policy, [(s, f.prose) for s, f in zip(segments, fields, strict=True)], Memory()))
             reasons = await self._reasons(segments, found) if body.get("explain") is True else [[] for _ in found]
             action = strictest(found)
             headers += [(b"x-weir-policy", policy.ref.encode()), (b"x-weir-action", str(action).encode())]

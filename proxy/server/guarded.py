@@ -19,6 +19,7 @@ from proxy.policy.circumstances import Setting
 from proxy.policy.load import Policy
 from proxy.server import shape, whole
 from proxy.server.answers import Headers, Refusal, annotation, filter_results, prompt_blocked, respond
+from proxy.server.conversation import WITHHELD, continued, conversation, judged
 from proxy.server.limits import Grant
 from proxy.server.meter import Metered, asks_for_usage
 from proxy.server.recorder import bare, begun, ended
@@ -29,7 +30,6 @@ from proxy.server.trace import Read, Trace, path_of, place_of
 from proxy.stream.channel import Channel
 from proxy.stream.guard import StreamGuard, tokens_within
 from proxy.telemetry.watch import current
-from proxy.text.jsontext import JsonText
 from proxy.text.language import language_of
 from proxy.text.redact import Placeholders, Restorer, redact
 from proxy.types import Action, Direction, Failure, Outcome, Segment, Step, Verdict
@@ -53,7 +53,6 @@ _KEEP_BACK = frozenset(
 )
 _TOLD = 2000  # characters of a provider's own words, in an error
 _WAITING = 64 * 1024  # bytes of a stream without a character, after which it is believed
-_PATIENCE = 10.0  # seconds, if nobody else could be asked: signs of life may have to reach the client
 
 
 @dataclass(slots=True)
@@ -74,6 +73,7 @@ class Exchange:
     restorer: Restorer | None = None
     context: str = field(default="", repr=False)
     history: str = field(default="", repr=False)  # more of it, for a judge
+    lead: str = field(default="", repr=False)  # the end of the answer that this one only goes on with
     steps: list[Step] = field(default_factory=list)
     doubt: asyncio.Task[Verdict] | None = None  # a judge that comes after is still at the prompt
     shadow: Shadow | None = None
@@ -205,7 +205,7 @@ class Guarded:
             seconds = time.perf_counter() - started
             if exchange is None:
                 state.finished(request_id, None, status, seconds, code)
-                await state.record(bare(request_id, self._api.path, status, code, seconds, key=scope.get("weir.key")))
+                await state.record(bare(request_id, self._api.path, status, code, seconds))
             else:
                 exchange.trace.error = exchange.trace.error or code
                 await self._finished(exchange, status, seconds)
@@ -265,14 +265,14 @@ class Guarded:
             return blocked
         reach = max(guard.reach(policy), guard.reach(exchange.shadow.policy) if exchange.shadow else 0)
         segments = conversation(fields, reach)
+        told = [(s, f.prose) for s, f in zip(segments, fields, strict=True)]
         if exchange.shadow is not None:
-            exchange.shadow.prompt = [(s, f.prose) for s, f in zip(segments, fields, strict=True)]
-        exchange.context = "".join(s.text for s in segments if s.role in ("user", "tool"))[-CONTEXT:]
+            exchange.shadow.prompt = told
+        exchange.context = "".join(s.text for s in segments if s.role in ("user", "document"))[-CONTEXT:]
+        exchange.lead = continued(told)
         if reach and segments:
             exchange.history = f"{segments[-1].before}\n{segments[-1].text}".strip()[-reach:]
-        found = await asyncio.gather(
-            *(guard.judge(policy, s, prose=f.prose, defer=True) for s, f in zip(segments, fields, strict=True))
-        )  # fmt: skip
+        found = await judged(guard, policy, told, self._state.memory, defer=True)
         worst: Blocked | None = None
         for one, segment, verdict in zip(fields, segments, found, strict=True):
             place = path_of(one.path)
@@ -299,6 +299,8 @@ class Guarded:
 
     @staticmethod
     def _redacted(exchange: Exchange, one: Field, verdict: Verdict) -> str:
+        if one.kind == "json" and any(label == WITHHELD for _, label in verdict.redactions):
+            return "{}"
         if one.kind != "json":
             return redact(one.text, verdict.redactions, exchange.placeholders)
         rules = exchange.snapshot.guard.text_rules(exchange.policy, "prompt", one.role)
@@ -447,19 +449,18 @@ class Guarded:
             doubted=exchange.doubt is not None,
             annotate=annotation if exchange.matched.route.annotations == "azure" else None,
             listen=exchange.ears(),
+            lead=exchange.lead,
         )
         kind = (b"content-type", sse.CONTENT_TYPE.encode())
         start = [kind, (b"cache-control", b"no-cache"), *exchange.headers, *kept(response, skip="content-type cache-control")]
-        opened = time.perf_counter()
         waiting: list[bytes] | None = []  # what came before the first character; None once anything has been said
 
         def undecided(waiting: list[bytes]) -> bool:
             """Whether this may turn out to be no answer: a failure before the first character is not shown while there is
-            somebody else to ask, and in the end it is an error by itself."""
+            somebody else to ask, and in the end is an error by itself."""
             if guard.fault is not None:
-                return attempts.more or not guard.heard
-            patient = attempts.more or time.perf_counter() - opened < _PATIENCE
-            return patient and not guard.released and sum(map(len, waiting)) < _WAITING
+                return attempts.more or not guard.characters
+            return attempts.more and not guard.released and sum(map(len, waiting)) < _WAITING
 
         async def begin() -> None:
             nonlocal waiting
@@ -587,7 +588,7 @@ class Guarded:
         blocked: Verdict | None = None
         for number, part in enumerate(said.parts):
             channel = Channel(rules, exchange.placeholders.child(), policy.streaming, policy.follow_limit, part.kind,
-                              part.prose, exchange.restorer, part.tool)  # fmt: skip
+                              part.prose, exchange.restorer, part.tool, exchange.lead if part.tool is None else "")  # fmt: skip
             if blocked is None:
                 await whole.inspect(judge, policy, channel, part.text, exchange.context, exchange.history)
                 blocked = channel.blocked_by
@@ -660,21 +661,6 @@ async def second_look(exchange: Exchange, open_: list[tuple[Segment, Verdict]]) 
         if final.action is Action.BLOCK and (worst.action is not Action.BLOCK or worst.unavailable):
             worst = final
     return worst
-
-
-def conversation(fields: list[Field], reach: int = 0) -> list[Segment]:
-    """Each text with the end of what was said before it; `reach` characters more are for a judge."""
-    segments = []
-    before = ""
-    kept = max(CONTEXT, reach)
-    for one in fields:
-        role = "document" if one.role == "tool" else one.role
-        text = JsonText().feed(one.text, final=True) if one.kind == "json" else one.text
-        wide = before if reach else ""
-        segments.append(Segment(text, role, "prompt", one.path, context=before[-CONTEXT:], before=wide, tool=one.tool))
-        if one.prose and one.role != "system":
-            before = (before + "\n" + one.text)[-kept:] if before else one.text[-kept:]
-    return segments
 
 
 def pass_on(scope: Scope) -> dict[str, str]:

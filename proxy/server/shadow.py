@@ -3,7 +3,6 @@ made of the same texts is compared with what was done."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from proxy import metrics
 from proxy.guard import Guard
 from proxy.policy.load import Policy
 from proxy.server import whole
+from proxy.server.conversation import Memory, judged
 from proxy.server.trace import Read
 from proxy.stream.channel import Channel, Kind
 from proxy.text.redact import Placeholders
@@ -59,7 +59,7 @@ class Shadow:
         """`done`: what the policy in force decided. One entry for each direction that both have read."""
         found = []
         if self.prompt is not None:
-            verdicts = await asyncio.gather(*(guard.judge(self.policy, s, prose=prose) for s, prose in self.prompt))
+            verdicts = await judged(guard, self.policy, self.prompt, Memory())
             found.append(_difference("prompt", done, [o for v in verdicts for o in v.outcomes]))
         if self._answer:
             rules, outcomes = guard.text_rules(self.policy), []

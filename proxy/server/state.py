@@ -27,6 +27,7 @@ from proxy.model.artefact import ModelError
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
+from proxy.server.conversation import Memory
 from proxy.server.limits import Grant, Limiter
 from proxy.server.prices import Prices
 from proxy.server.recorder import ending, step_json
@@ -81,6 +82,7 @@ class State:
     queue: ScoringQueue | None
     reload_error: str = ""
     limiter: Limiter = field(default_factory=Limiter)
+    memory: Memory = field(default_factory=Memory)
     audit: Writer | None = None  # from the moment it serves
     telemetry: Telemetry | None = None  # the same
     _retired: list[Member | Judge] = field(default_factory=list)

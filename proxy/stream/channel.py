@@ -97,6 +97,7 @@ class Channel:
     asks_model: bool = True
     restorer: Restorer | None = None  # of the values that the prompt's placeholders stand for
     tool: str | None = None  # as in Segment
+    lead: str = ""  # what the text goes on with: the first pieces are judged with it
     finished: bool = False
     blocked_by: Verdict | None = None
     leaked: int = 0  # characters of blocked text that had left, in follow mode or before a judge that comes after
@@ -121,6 +122,7 @@ class Channel:
 
     def __post_init__(self) -> None:
         self.asks_model = self.asks_model and self.rules.asks_model
+        self._lead = self.lead
         if self.tool is not None:
             self.rules = self.rules.of(self.tool)
         if self.kind == "json":

@@ -75,6 +75,7 @@ class StreamGuard:
     follow_limit: int = 0
     context: str = field(default="", repr=False)  # the end of the prompt
     history: str = field(default="", repr=False)  # more of it, for a judge
+    lead: str = field(default="", repr=False)  # the end of the answer that this one goes on with
     doubted: bool = False  # a judge is still at the prompt: no end is said before it has spoken
     prompt_tokens: int = 0
     restorer: Restorer | None = None
@@ -148,14 +149,9 @@ class StreamGuard:
         return self._over
 
     @property
-    def heard(self) -> bool:
-        """Whether any of the answer's own text has come; names and other things that stand by themselves are none."""
-        return any(size and not _is_closed(key) for key, size in self._sizes.items())
-
-    @property
     def released(self) -> bool:
-        """Whether any of that may have left, or it has been decided that none will."""
-        return bool(self._blocked) or any(c.frontier_now and not _is_closed(key) for key, c in self._channels.items())
+        """Whether any character of the answer may have left, or it has been decided that none will."""
+        return bool(self._blocked) or any(channel.frontier_now for channel in self._channels.values())
 
     def channels(self) -> Iterator[tuple[Hashable, Channel, int]]:
         """Every text so far, with the characters of it that upstream has sent."""
@@ -236,7 +232,7 @@ class StreamGuard:
     def _open(self, part: Part) -> None:
         self._channels[part.channel] = Channel(
             self.rules, self.placeholders.child(), self.mode, self.follow_limit, part.kind, part.prose, self.restorer,
-            part.tool,
+            part.tool, self.lead if part.tool is None else "",
         )  # fmt: skip
 
     def _feed(self, fresh: dict[Hashable, list[str]]) -> None:
@@ -244,7 +240,7 @@ class StreamGuard:
         for key, texts in fresh.items():
             channel = self._channels[key]
             self._ask(channel, channel.feed("".join(texts)))
-            if _is_closed(key):
+            if isinstance(key, tuple) and key[1:2] == ("closed",):
                 self._ask(channel, channel.finish())
         fresh.clear()
 
@@ -430,10 +426,6 @@ def segment_of(piece: Piece, context: str, history: str, tool: str | None = None
     """A piece of an answer, to be judged after the end of the prompt."""
     before = history + "\n" + piece.before if piece.stretch is not None else ""
     return Segment(piece.text, "assistant", "completion", (), context, piece.lead, before, piece.stretch, tool)
-
-
-def _is_closed(channel: Hashable) -> bool:
-    return isinstance(channel, tuple) and channel[1:2] == ("closed",)
 
 
 def _choice_of(channel: Hashable) -> int | None:

@@ -78,8 +78,8 @@ _ENVELOPE = form(
     passed="id object created model system_fingerprint service_tier obfuscation",
 )
 _CHOICES = {
-    "message": form("answer", "choices[]", inside="message index", passed="finish_reason", repeat="logprobs"),
-    "delta": form("stream", "choices[]", inside="delta index", passed="finish_reason", repeat="logprobs"),
+    "message": form("answer", "choices[]", inside="message", steer="index", passed="finish_reason", repeat="logprobs"),
+    "delta": form("stream", "choices[]", inside="delta", steer="index", passed="finish_reason", repeat="logprobs"),
 }
 _SAID = "content refusal reasoning reasoning_content"
 _WHOLE = form("answer", "choices[].message", text=f"{_SAID} annotations", name="role", inside="tool_calls function_call audio")

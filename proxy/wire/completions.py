@@ -42,7 +42,7 @@ _REQUEST = form(
 _ENVELOPE = form(
     "answer stream", inside="choices", plain="usage", passed="id object created model system_fingerprint service_tier"
 )
-_CHOICE = form("answer stream", "choices[]", text="text", inside="index", passed="finish_reason", repeat="logprobs")
+_CHOICE = form("answer stream", "choices[]", text="text", steer="index", passed="finish_reason", repeat="logprobs")
 _OWN = _CHOICE.apart | {"text"}
 _BARE_CHUNK = _ENVELOPE.known
 

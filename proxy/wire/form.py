@@ -38,18 +38,19 @@ class Form:
 
     `place` leads to it: `messages[]` is in a list, `content[text]` in a list and of that type, `delta{text_delta}` of that
     type by itself. In a stream of events it begins below the event of the type `event`. Fields that are `inside` have forms
-    of their own, as has a type that tells the form.
+    of their own; by those that `steer`, a type or a number, the reader finds its way, and reads any other value like a text.
     """
 
     bodies: tuple[Body, ...]
     place: str
     how: dict[str, How]
     inside: frozenset[str] = frozenset()
+    steer: frozenset[str] = frozenset()
     event: str = ""
 
     @cached_property
     def known(self) -> frozenset[str]:
-        return self.inside | self.how.keys()
+        return self.inside | self.steer | self.how.keys()
 
     def of(self, *hows: How) -> frozenset[str]:
         return frozenset(name for name, how in self.how.items() if how in hows)
@@ -57,7 +58,7 @@ class Form:
     @cached_property
     def apart(self) -> frozenset[str]:
         """What is not read with the rest: it passes, or is read in its own way."""
-        return self.inside | self.of(How.PASSED, How.BINARY, How.MEDIA, How.REPEAT)
+        return self.inside | self.steer | self.of(How.PASSED, How.BINARY, How.MEDIA, How.REPEAT)
 
     @cached_property
     def passed(self) -> frozenset[str]:
@@ -68,11 +69,12 @@ class Form:
         return self.of(How.MEDIA)
 
 
-def form(bodies: str, place: str = "", *, inside: str = "", event: str = "", **fields: str) -> Form:
+def form(bodies: str, place: str = "", *, inside: str = "", steer: str = "", event: str = "", **fields: str) -> Form:
     """`form("prompt", "messages[]", text="content", passed="id")`: each keyword is one of How, in small letters."""
     how = {name: How[kind.upper()] for kind, names in fields.items() for name in names.split()}
-    told_by_type = {"type"} if event or place.endswith("}") or (place.endswith("]") and not place.endswith("[]")) else set()
-    return Form(tuple(bodies.split()), place, how, frozenset(inside.split()) | (told_by_type - how.keys()), event)  # type: ignore[arg-type]
+    typed = bool(event) or place.endswith("}") or (place.endswith("]") and not place.endswith("[]"))
+    steers = {*steer.split(), *(["type"] if typed and "type" not in how else [])}
+    return Form(tuple(bodies.split()), place, how, frozenset(inside.split()), frozenset(steers), event)  # type: ignore[arg-type]
 
 
 def rows(forms: tuple[Form, ...]) -> Iterator[tuple[Body, Form, How, list[str]]]:

@@ -99,9 +99,9 @@ _DELTAS = {
 }
 _EVENTS = {
     "message_start": form("stream", event="message_start", inside="message"),
-    "content_block_start": form("stream", event="content_block_start", inside="content_block index"),
-    "content_block_delta": form("stream", event="content_block_delta", inside="delta index"),
-    "content_block_stop": form("stream", event="content_block_stop", inside="index"),
+    "content_block_start": form("stream", event="content_block_start", inside="content_block", steer="index"),
+    "content_block_delta": form("stream", event="content_block_delta", inside="delta", steer="index"),
+    "content_block_stop": form("stream", event="content_block_stop", steer="index"),
     "message_delta": form("stream", event="message_delta", inside="delta", plain="usage"),
     "message_stop": form("stream", event="message_stop"),
     "ping": form("stream", event="ping"),
@@ -378,7 +378,7 @@ class EventReader:
         known = _EVENTS.get(kind) if isinstance(kind, str) else None
         if known is None:
             return Item(lane, body, loose(body, _UNKNOWN, (), 0), choice=0)
-        inner = next((key for key in known.inside if key not in ("type", "index")), "")
+        inner = next(iter(known.inside), "")
         held = body.get(inner)
         parts: list[Part] = []
         if isinstance(held, dict):

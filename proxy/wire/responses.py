@@ -124,7 +124,7 @@ _WHOLE = form(
 )  # fmt: skip
 _OF_EVENTS = "sequence_number item_id response_id obfuscation"
 _EVENT = form("stream", event="response.*", passed=_OF_EVENTS, binary="partial_image_b64",
-              inside="response item part output_index content_index summary_index")  # fmt: skip
+              inside="response item part", steer="output_index content_index summary_index")  # fmt: skip
 _UNSEEN = _REQUEST.media
 # Event -> (kind of text, which index numbers it, the field it is in).
 _DELTAS = {

@@ -1,3 +1,0 @@
-from tests.server.conftest import upstream
-
-__all__ = ["upstream"]
