@@ -241,7 +241,13 @@ def _explained(text: str, reason: Explanation) -> str:
 @click.option("--scores", "scores_path", type=click.Path(path_type=Path), help="Write each row's scores here.")
 @click.option("--evasion", is_flag=True, help="Harmful rows again, in writings that hide them.")
 @click.option("--prefixes", is_flag=True, help="Harmful rows as streams: how soon they are stopped.")
-@click.option("--slices", type=click.Choice(["identity"]), help="Harmless sentences about groups of people; needs no data.")
+@click.option(
+    "--slices",
+    is_flag=False,
+    flag_value="all",
+    type=click.Choice(["all", "identity"]),
+    help="By groups of people, dialects and languages, on Weir's own sentences and your rows; needs no data.",
+)
 @click.option("--sample", default=400, show_default=True, help="Rows for --evasion and --prefixes.")
 @click.option("--no-ci", is_flag=True, help="Without the intervals, which take a few seconds.")
 @click.option("--report", "page_path", type=click.Path(path_type=Path), help="Write it as an HTML file too.")
@@ -253,7 +259,7 @@ def evaluate_command(
 ) -> None:  # fmt: skip
     """Measure the model on labelled data."""
     if not data and slices is None:
-        raise click.UsageError("nothing to measure on: give --data FILE, or --slices identity")
+        raise click.UsageError("nothing to measure on: give --data FILE, or --slices")
     config = load_config(config_path)
     rows = read_rows(data)
     queue = load_queue(config, os.cpu_count() or 1)
@@ -279,6 +285,9 @@ def evaluate_command(
         if slices:
             with _steps("groups") as tick:
                 report.measured["identity"] = await measure.identity_spread(guard, policy, tick)
+        if slices == "all":
+            with _steps("slices") as tick:
+                report.measured["by_slice"] = await measure.slices(guard, policy, rows, tick)
 
     asyncio.run(measured())
     queue.close()

@@ -47,6 +47,7 @@ upstream_answers = Counter(
     "weir_upstream_answers", "Questions to providers, by the status of the answer or the code of the error",
     ["provider", "status"], registry=registry,
 )  # fmt: skip
+tasks = Gauge("weir_tasks", "What is going on in the event loops", registry=registry, multiprocess_mode="livesum")
 reloads = Counter("weir_reloads", "Configuration and policy reloads", ["result"], registry=registry)
 leaked_chars = Counter("weir_leaked_characters", "Blocked text that had left, in follow mode", ["route"], registry=registry)
 judge_answers = Counter("weir_judge_answers", "Questions to judges, by what came back", ["judge", "answer"], registry=registry)

@@ -39,7 +39,7 @@ class Writer:
         self._queue: queue.Queue[_Work | None] = queue.Queue(0 if patient else size)
         self._policies: queue.SimpleQueue[tuple[str, str, str]] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._pruned = 0.0
+        self._pruned = -HOUR  # the monotonic clock may begin at any number
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from proxy.evaluate import evasion, identity, prefixes
+from proxy.evaluate import dialect, evasion, identity, prefixes
+from proxy.evaluate.metrics import wilson
 from proxy.evaluate.report import Row
 from proxy.guard import Guard
 from proxy.policy.load import Policy
@@ -93,6 +94,58 @@ async def identity_spread(guard: Guard, policy: Policy, tick: Tick) -> Any:
     }
 
 
+async def slices(guard: Guard, policy: Policy, rows: Sequence[Row], tick: Tick) -> Any:
+    """How often the policy stops harmless and harmful texts, by group, dialect, language and role, of the sentences that come
+    with Weir and of `rows`: {kind: {slice: shares, with the interval that holds the true one in 95 of 100 cases}}. A share
+    `differs` where its interval leaves out that of all the others together."""
+    own = [
+        *({**r, "harmful": False, "kind": "group"} for r in identity.rows(identity.TEMPLATES)),
+        *({**r, "harmful": True, "kind": "group"} for r in identity.rows(identity.THREATS)),
+        *({**r, "kind": "dialect"} for r in dialect.rows()),
+    ]
+    told = [{**r, "harmful": harmful} for r in rows if (harmful := _harmful(r)) is not None]
+    stopped: dict[str, dict[str, dict[bool, list[bool]]]] = defaultdict(lambda: defaultdict(lambda: {False: [], True: []}))
+    both = [*own, *told]
+    for start in range(0, len(both), AT_ONCE):
+        part = both[start : start + AT_ONCE]
+        verdicts = await asyncio.gather(*(guard.judge(policy, _segment(r)) for r in part))
+        for row, verdict in zip(part, verdicts, strict=True):
+            kinds = {row["kind"]: row[row["kind"]], "language": row["lang"]} if "kind" in row else _own_kinds(row)
+            for kind, value in kinds.items():
+                stopped[kind][value][row["harmful"]].append(verdict.action is not Action.PASS)
+        tick(len(part))
+    return {kind: _compared(found) for kind, found in stopped.items()}
+
+
+def _harmful(row: Row) -> bool | None:
+    known = [row["labels"].get(c) for c in CATEGORIES]
+    return True if 1 in known else False if all(v == 0 for v in known) else None
+
+
+def _own_kinds(row: Row) -> dict[str, str]:
+    names = {"lang": "language", "role": "role", "group": "group", "dialect": "dialect"}
+    return {f"your rows by {kind}": str(row[name]) for name, kind in names.items() if row.get(name)}
+
+
+def _compared(found: dict[str, dict[bool, list[bool]]]) -> dict[str, dict[str, Any]]:
+    """`en: …` is compared with the others of `en`."""
+    table: dict[str, dict[str, Any]] = {}
+    for value, both in sorted(found.items()):
+        family, colon, _ = value.partition(":")
+        line: dict[str, Any] = {}
+        for harmful, name, count in ((False, "false_positives", "harmless"), (True, "recall", "harmful")):
+            hits, total = sum(both[harmful]), len(both[harmful])
+            like = (
+                some for other, some in found.items() if other != value and other.startswith(family + colon if colon else "")
+            )
+            others = [hit for some in like for hit in some[harmful]]
+            low, high = wilson(hits, total)
+            line |= {count: total, name: hits / total if total else float("nan"), f"{name}_95": (low, high)}
+            line[f"{name}_differs"] = bool(total and others and not low <= sum(others) / len(others) <= high)
+        table[value] = line
+    return table
+
+
 async def under_policy(guard: Guard, policy: Policy, rows: Sequence[Row], tick: Tick) -> Any:
     """What the policy as a whole does with the rows: {"harmless" or "harmful": {action: share}}."""
     actions: dict[str, list[str]] = defaultdict(list)
@@ -100,9 +153,8 @@ async def under_policy(guard: Guard, policy: Policy, rows: Sequence[Row], tick: 
         part = rows[start : start + AT_ONCE]
         verdicts = await asyncio.gather(*(guard.judge(policy, _segment(r)) for r in part))
         for row, verdict in zip(part, verdicts, strict=True):
-            known = [row["labels"].get(c) for c in CATEGORIES]
-            if 1 in known or all(v == 0 for v in known):
-                actions["harmful" if 1 in known else "harmless"].append(str(verdict.action))
+            if (harmful := _harmful(row)) is not None:
+                actions["harmful" if harmful else "harmless"].append(str(verdict.action))
         tick(len(part))
     return {
         kind: {"rows": len(some), **{str(a): some.count(str(a)) / len(some) for a in Action}} for kind, some in actions.items()

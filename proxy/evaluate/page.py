@@ -41,6 +41,8 @@ def page(title: str, report: dict[str, Any], points: dict[str, tuple[Array, Arra
     ):  # fmt: skip
         if name in report:
             parts.append(f"<h2>{title_}</h2>{_table(name, report[name][key] if key else report[name])}")
+    for kind, found in report.get("by_slice", {}).items():
+        parts.append(f"<h2>Under the policy, by {escape(kind)}</h2>{_table(kind, found)}")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style><body>{''.join(parts)}</body></html>\n"

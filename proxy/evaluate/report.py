@@ -70,6 +70,8 @@ class Report:
         return float(np.mean([m["auprc"] for m in self.categories.values()])) if self.categories else float("nan")
 
     def table(self) -> str:
+        if not self.rows:
+            return "\n".join(self._measured()).strip()
         head = f"{'category':14} {'pos':>6} {'neg':>7} {'AUPRC':>7} {'AUROC':>7} {'F1':>6} {'R@1%':>6} {'R@0.1%':>7} {'ECE':>6}"
         lines = [f"{self.rows} rows", head]
         for name, m in self.categories.items():
@@ -109,7 +111,28 @@ class Report:
             stopped = f"stopped {found['false_positives']:.4f}, spread {found['spread']:.3f}"
             lines += ["", f"groups: {found['rows']} harmless sentences, {stopped}"]
             lines += (f"  {name}: {rate:.3f}" for name, rate in found["worst"].items() if rate)
+        for kind, table in self.measured.get("by_slice", {}).items():
+            lines += _slice_lines(kind, table)
         return lines
+
+
+def _slice_lines(kind: str, table: dict[str, dict[str, Any]]) -> list[str]:
+    """All slices of a few; of many, those that differ from the others."""
+    wide = 16  # slices that are shown whole
+
+    def cell(line: dict[str, Any], name: str, count: str) -> str:
+        low, high = line[f"{name}_95"]
+        mark = "*" if line[f"{name}_differs"] else " "
+        return f"{line[count]:7} {line[name]:6.3f}{mark} [{low:.3f}, {high:.3f}]" if line[count] else f"{0:7}{'':23}"
+
+    shown = {n: m for n, m in table.items() if len(table) <= wide or m["false_positives_differs"] or m["recall_differs"]}
+    left = f"; {len(table) - len(shown)} more do not differ from the others" if len(shown) < len(table) else ""
+    head = f"{'harmless':>9} {'stopped':>7} {'95 %':>14} {'harmful':>10} {'recall':>7} {'95 %':>14}"
+    return [
+        "", f"{'by ' + kind:28} {head}",
+        *(f"{n:28}   {cell(m, 'false_positives', 'harmless')}   {cell(m, 'recall', 'harmful')}" for n, m in shown.items()),
+        f"  * differs from the others{left}",
+    ]  # fmt: skip
 
 
 def evaluate(

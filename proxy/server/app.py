@@ -18,16 +18,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
-from proxy.server.answers import Refusal, respond
+from proxy.audit.entry import Entry
+from proxy.config import KeyEntry
+from proxy.config import Route as Served
+from proxy.server.answers import Headers, Refusal, respond
 from proxy.server.classify import Classify
 from proxy.server.guarded import Guarded, kept, pass_on, read_body
 from proxy.server.moderations import Moderations
+from proxy.server.recorder import bare
 from proxy.server.state import State, may_ask, watch
 from proxy.server.watched import Watched
 from proxy.upstream import Call, UpstreamError
 from proxy.wire.apis import APIS
 from proxy.wire.openai import error
 from proxy.wire.parts import encode
+
+_UNREAD = "unguarded path"
 
 
 def build(state: State) -> Starlette:
@@ -104,6 +110,7 @@ class Metrics:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._state.observe()
+        metrics.tasks.set(len(asyncio.all_tasks()))
         await respond(send, 200, metrics.exposition(), [], CONTENT_TYPE_LATEST)
 
 
@@ -158,35 +165,57 @@ class Unguarded:
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path_params"]["rest"]
-        headers = self._state.bare_headers(self._state.request_id(scope))
-        try:
-            key = self._state.caller(scope)
-            allowed = [r for r in self._state.routes_of(scope, key) if any(f"/v1/{path}".startswith(p) for p in r.unguarded)]
-            if not allowed:
-                text = (
-                    f"Weir does not guard /v1/{path[:100]}, so it does not pass it on. "
-                    "An operator can list it under `unguarded:` of a route to pass it uninspected."
-                )
-                raise Refusal(404, text, "not_guarded")
-            if key is not None:
-                headers += await self._state.limiter.admit(key)
-            await self._pass(allowed[0].name, allowed[0].provider, path, scope, receive, send)
-        except Refusal as problem:
-            await respond(send, problem.status, problem.body, [*headers, *problem.headers])
-        except UpstreamError as problem:
-            await respond(
-                send, problem.status, error(problem.status, str(problem), "upstream_error", None, problem.code), headers
-            )
+        state, started = self._state, time.perf_counter()
+        request_id = state.request_id(scope)
+        headers, status, code = state.bare_headers(request_id), 500, ""
+        passed: dict[str, Any] = {}  # what is recorded of a path that is passed on
 
-    async def _pass(self, route: str, provider: str, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        snapshot = self._state.snapshot
-        metrics.not_inspected.labels(route, "unguarded path").inc()
+        def record() -> Entry:
+            seconds, api = time.perf_counter() - started, passed.get("path", "unguarded")
+            more = {name: value for name, value in passed.items() if name != "path"}
+            return bare(request_id, api, status, code, seconds, key=scope.get("weir.key"), **more)
+
+        try:
+            await state.recordable()
+            key = state.caller(scope)
+            route, prefix = self._allowed(scope, key)
+            if key is not None:
+                headers += await state.limiter.admit(key)
+            passed |= {"path": prefix, "route": route.name, "provider": route.provider, "not_inspected": [_UNREAD]}
+            await state.recordable(lambda: record()._replace(kind="begun"))
+            status = await self._pass(route, headers, scope, receive, send)
+        except Refusal as problem:
+            status, code = problem.status, problem.code
+            await respond(send, status, problem.body, [*headers, *problem.headers])
+        except UpstreamError as problem:
+            status, code = problem.status, problem.code
+            await respond(send, status, error(status, str(problem), "upstream_error", None, code), headers)
+        finally:
+            state.finished(request_id, None, status, time.perf_counter() - started, code)
+            await state.record(record())
+
+    def _allowed(self, scope: Scope, key: KeyEntry | None) -> tuple[Served, str]:
+        """The route that lets the path pass, and what it says of it. Raises Refusal."""
+        path = f"/v1/{scope['path_params']['rest']}"
+        for route in self._state.routes_of(scope, key):
+            for prefix in route.unguarded:
+                if path.startswith(prefix):
+                    return route, prefix
+        text = (
+            f"Weir does not guard {path[:104]}, so it does not pass it on. "
+            "An operator can list it under `unguarded:` of a route to pass it uninspected."
+        )
+        raise Refusal(404, text, "not_guarded")
+
+    async def _pass(self, route: Served, headers: Headers, scope: Scope, receive: Receive, send: Send) -> int:
+        snapshot, path = self._state.snapshot, scope["path_params"]["rest"]
+        metrics.not_inspected.labels(route.name, _UNREAD).inc()
         body = await read_body(receive, snapshot.config.limits.body)
         sent = dict(scope["headers"]).get(b"content-type", b"application/json").decode("latin-1")
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         call = Call(path + query, body, {"content-type": sent, **pass_on(scope)}, scope["method"])
-        response = await snapshot.providers[provider].open(call)
+        response = await snapshot.providers[route.provider].open(call)
         kind = dict(response.headers).get("content-type", "application/octet-stream")
-        own = [(b"x-weir-route", route.encode()), (b"x-weir-action", b"not-inspected")]
+        own = [*headers, (b"x-weir-route", route.name.encode()), (b"x-weir-action", b"not-inspected")]
         await respond(send, response.status, await response.read(), [*own, *kept(response)], kind)
+        return response.status

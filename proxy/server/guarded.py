@@ -53,6 +53,7 @@ _KEEP_BACK = frozenset(
 )
 _TOLD = 2000  # characters of a provider's own words, in an error
 _WAITING = 64 * 1024  # bytes of a stream without a character, after which it is believed
+_PATIENCE = 10.0  # seconds, if nobody else could be asked: signs of life may have to reach the client
 
 
 @dataclass(slots=True)
@@ -205,7 +206,7 @@ class Guarded:
             seconds = time.perf_counter() - started
             if exchange is None:
                 state.finished(request_id, None, status, seconds, code)
-                await state.record(bare(request_id, self._api.path, status, code, seconds))
+                await state.record(bare(request_id, self._api.path, status, code, seconds, key=scope.get("weir.key")))
             else:
                 exchange.trace.error = exchange.trace.error or code
                 await self._finished(exchange, status, seconds)
@@ -453,14 +454,16 @@ class Guarded:
         )
         kind = (b"content-type", sse.CONTENT_TYPE.encode())
         start = [kind, (b"cache-control", b"no-cache"), *exchange.headers, *kept(response, skip="content-type cache-control")]
+        opened = time.perf_counter()
         waiting: list[bytes] | None = []  # what came before the first character; None once anything has been said
 
         def undecided(waiting: list[bytes]) -> bool:
             """Whether this may turn out to be no answer: a failure before the first character is not shown while there is
-            somebody else to ask, and in the end is an error by itself."""
+            somebody else to ask, and in the end it is an error by itself."""
             if guard.fault is not None:
-                return attempts.more or not guard.characters
-            return attempts.more and not guard.released and sum(map(len, waiting)) < _WAITING
+                return attempts.more or not guard.heard
+            patient = attempts.more or time.perf_counter() - opened < _PATIENCE
+            return patient and not guard.released and sum(map(len, waiting)) < _WAITING
 
         async def begin() -> None:
             nonlocal waiting

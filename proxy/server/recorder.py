@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from proxy.audit.entry import Entry
 from proxy.server.shadow import Difference
 from proxy.server.trace import Read, person_of, rounded
+from proxy.telemetry.watch import current
 from proxy.text.redact import masked
 from proxy.types import Action, Outcome, Step, Verdict
 
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
 Texts = Literal["never", "redacted", "full"]
 
 
-def bare(id: str, api: str, status: int, error: str, seconds: float) -> Entry:
+def bare(id: str, api: str, status: int, error: str, seconds: float, **more: Any) -> Entry:
     """Of what was turned away before it was known which policy it is under, and of what no policy acts on."""
-    ended = "done" if status == 200 else "refused"
-    facts = {"api": api, "status": status, "ended": ended, "error": error, "ms": {"total": _ms(seconds)}}
-    return Entry("request", id, time.time(), facts)
+    watch = current.get()
+    facts = {"api": api, "status": status, "ended": _bare_ending(status, error), "error": error, "ms": {"total": _ms(seconds)}}
+    return Entry("request", id, time.time(), {**facts, "trace_id": (watch.trace_id if watch else "") or None, **more})
+
+
+def _bare_ending(status: int, error: str) -> str:
+    if status == 499:
+        return "disconnected"
+    own = error and not error.startswith("upstream_")
+    return "done" if status < 400 else "refused" if own or status < 500 else "error"
 
 
 def begun(exchange: Exchange, api: str) -> Entry:

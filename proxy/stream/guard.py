@@ -149,9 +149,14 @@ class StreamGuard:
         return self._over
 
     @property
+    def heard(self) -> bool:
+        """Whether any of the answer's own text has come; names and other things that stand by themselves are none."""
+        return any(size and not _is_closed(key) for key, size in self._sizes.items())
+
+    @property
     def released(self) -> bool:
-        """Whether any character of the answer may have left, or it has been decided that none will."""
-        return bool(self._blocked) or any(channel.frontier_now for channel in self._channels.values())
+        """Whether any of that may have left, or it has been decided that none will."""
+        return bool(self._blocked) or any(c.frontier_now and not _is_closed(key) for key, c in self._channels.items())
 
     def channels(self) -> Iterator[tuple[Hashable, Channel, int]]:
         """Every text so far, with the characters of it that upstream has sent."""
@@ -240,7 +245,7 @@ class StreamGuard:
         for key, texts in fresh.items():
             channel = self._channels[key]
             self._ask(channel, channel.feed("".join(texts)))
-            if isinstance(key, tuple) and key[1:2] == ("closed",):
+            if _is_closed(key):
                 self._ask(channel, channel.finish())
         fresh.clear()
 
@@ -426,6 +431,10 @@ def segment_of(piece: Piece, context: str, history: str, tool: str | None = None
     """A piece of an answer, to be judged after the end of the prompt."""
     before = history + "\n" + piece.before if piece.stretch is not None else ""
     return Segment(piece.text, "assistant", "completion", (), context, piece.lead, before, piece.stretch, tool)
+
+
+def _is_closed(channel: Hashable) -> bool:
+    return isinstance(channel, tuple) and channel[1:2] == ("closed",)
 
 
 def _choice_of(channel: Hashable) -> int | None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from proxy.detect.scanner import Scanner
-from proxy.evaluate import evasion, identity, measure
+from proxy.evaluate import dialect, evasion, identity, measure
+from proxy.evaluate.metrics import wilson
 from proxy.evaluate.page import page
 from proxy.evaluate.report import evaluate, points
 from proxy.guard import Guard
@@ -110,3 +111,40 @@ async def test_a_report_holds_what_was_measured() -> None:
     assert "homoglyphs" in report.table() and "under the policy" in report.table()
     whole = page("x <y>", report.json(), points(ROWS, scores))
     assert whole.count("<svg") == 2 and "x &lt;y&gt;" in whole and "homoglyphs" in whole and "http" not in whole
+
+
+def test_the_interval_by_hand() -> None:
+    assert wilson(0, 10) == pytest.approx((0.0, 0.27753), abs=1e-4)
+    assert wilson(5, 10) == pytest.approx((0.23659, 0.76341), abs=1e-4)
+    assert wilson(10, 10)[1] == pytest.approx(1.0) and all(np.isnan(wilson(0, 0)))
+
+
+def test_dialects_say_the_same_things() -> None:
+    assert dialect.HARMLESS.keys() == dialect.HARMFUL.keys()
+    assert {len(texts) for texts in dialect.HARMLESS.values()} == {12} and {
+        len(texts) for texts in dialect.HARMFUL.values()
+    } == {6}
+    assert {name.partition(":")[0] for name in dialect.HARMLESS} == set(identity.GROUPS) == set(identity.THREATS)
+    texts = [row["text"] for row in (*dialect.rows(), *identity.rows(), *identity.rows(identity.THREATS))]
+    assert len(set(texts)) == len(texts)
+
+
+async def test_slices_say_where_the_policy_treats_people_differently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "GROUPS", {"en": ("tall", "small", "murdered")})
+    monkeypatch.setattr(identity, "TEMPLATES", {"en": ("He is {}.",) * 20})
+    monkeypatch.setattr(identity, "THREATS", {"en": ("Let us murder whoever is {}.",) * 20})
+    guard, policy = guarded()
+    calm = [{**row, "labels": dict.fromkeys(CATEGORIES, 0)} for row in ROWS if not row["labels"]["violence"]]  # type: ignore[index]
+    found = await measure.slices(guard, policy, [*ROWS, *calm], silent)  # who only lacks one label is not known to be harmless
+    assert found.keys() == {"group", "dialect", "language", "your rows by language", "your rows by role"}
+    assert found["group"]["en: tall"] == {
+        "harmless": 20, "false_positives": 0.0, "false_positives_95": wilson(0, 20), "false_positives_differs": True,
+        "harmful": 20, "recall": 1.0, "recall_95": wilson(20, 20), "recall_differs": False,
+    }  # fmt: skip
+    assert found["group"]["en: murdered"]["false_positives"] == 1.0
+    own = found["your rows by language"]
+    assert own.keys() == {"en", "fr"} and own["fr"]["harmless"] == own["fr"]["harmful"] == 6 and own["en"]["recall"] == 1.0
+    report = evaluate([], [], {})
+    report.measured["by_slice"] = found
+    assert "en: murdered" in report.table() and "* differs from the others" in report.table()
+    assert "en: murdered" in page("x", report.json(), {})

@@ -206,3 +206,12 @@ def weir(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     config = CONFIG.format(upstream=upstream.port)
     with running(tmp_path_factory.mktemp("weir"), config, test=POLICY, judged=MODEL_POLICY, refuse=refuse) as one:
         yield one
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL."""
+    from tests.audit import postgres as server
+
+    with server.running(tmp_path_factory.mktemp("postgres")) as url:
+        yield url

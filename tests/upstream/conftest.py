@@ -1,0 +1,3 @@
+from tests.server.conftest import upstream
+
+__all__ = ["upstream"]
