@@ -28,6 +28,19 @@ from proxy.policy.schema import Category, Share
 from proxy.yamlfile import FileError, Loc, did_you_mean, unknown
 
 _NOT_YET = "not available in this version of Weir"
+# What a provider of type litellm has a setting of its own for.
+_ELSEWHERE = {
+    "model": "it is the provider's",
+    "api_key": "it is the provider's",
+    "api_base": 'it is the "base_url"',
+    "base_url": "it is the provider's",
+    "timeout": 'see "timeouts"',
+    "num_retries": 'see "retries"',
+    "max_retries": 'see "retries"',
+    "fallbacks": "they are the route's",
+    "stream": "it is the caller's",
+    "messages": "they are the caller's",
+}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZES = {"B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
 
@@ -154,12 +167,13 @@ def _usable_key(value: str | None, otherwise: str) -> str | None:
     return value
 
 
-class OpenAIProvider(_Remote):
-    """Any server that speaks OpenAI's HTTP. Without `api_key` the caller's own key is passed on."""
+class HttpProvider(_Remote):
+    """A server that is spoken to in OpenAI's or Anthropic's HTTP. Without `api_key` the caller's own key is passed on. What
+    it does not speak itself may be listed under `translate`: litellm then makes it from what it does."""
 
-    type: Literal["openai"]
-    base_url: Url = "https://api.openai.com/v1"
+    base_url: Url
     api_key: str | None = Field(default=None, repr=False)
+    translate: list[Literal["chat/completions", "completions", "embeddings", "responses", "messages"]] = []
 
     @field_validator("api_key")
     @classmethod
@@ -167,11 +181,59 @@ class OpenAIProvider(_Remote):
         return _usable_key(value, "leave it out to pass the caller's key on")
 
 
+class OpenAIProvider(HttpProvider):
+    """Any server that speaks OpenAI's HTTP."""
+
+    type: Literal["openai"]
+    base_url: Url = "https://api.openai.com/v1"
+
+
+class AnthropicProvider(HttpProvider):
+    """Anthropic's Messages."""
+
+    type: Literal["anthropic"]
+    base_url: Url = "https://api.anthropic.com/v1"
+
+
+class AzureProvider(HttpProvider):
+    """Azure OpenAI. `base_url` is the resource, as in `https://NAME.openai.azure.com`. With `api_version` the model is a
+    deployment in the path; without it the newer `/openai/v1` is asked."""
+
+    type: Literal["azure"]
+    api_version: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
+
+
 class LiteLLMProvider(_Remote):
+    """Whatever litellm can reach. In `model` a `*` stands for what the route or the caller asks for. `options` are litellm's
+    own, as in `{aws_region_name: eu-west-1}`. Without `api_key` litellm looks for one in its usual variables."""
+
     type: Literal["litellm"]
     model: str
     api_key: str | None = Field(default=None, repr=False)
     base_url: Url | None = None
+    options: dict[str, str | int | float | bool] = Field(default={}, repr=False)
+
+    @field_validator("api_key")
+    @classmethod
+    def _not_blank(cls, value: str | None) -> str | None:
+        return _usable_key(value, "leave it out for litellm to look for one")
+
+    @field_validator("model")
+    @classmethod
+    def _prefixed(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9_]+/.+", value):
+            raise ValueError(
+                'a "model" of litellm begins with who serves it, as in "anthropic/claude-sonnet-4-5" or "bedrock/*"'
+            )
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _own(cls, value: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        for name, instead in _ELSEWHERE.items():
+            if name in value:
+                raise ValueError(f'"{name}" has no place in "options": {instead}')
+        return value
 
 
 class DemoProvider(_Part):
@@ -180,7 +242,9 @@ class DemoProvider(_Part):
     type: Literal["demo"]
 
 
-Provider = Annotated[OpenAIProvider | LiteLLMProvider | DemoProvider, Field(discriminator="type")]
+Provider = Annotated[
+    OpenAIProvider | AnthropicProvider | AzureProvider | LiteLLMProvider | DemoProvider, Field(discriminator="type")
+]
 
 
 class Batch(_Part):
@@ -447,6 +511,15 @@ class Config(BaseModel):
         folder = self._source.parent
         return next((one for one in (folder / shadow, folder.parent / shadow) if one.is_file()), folder.parent / shadow)
 
+    def model_of(self, route: Route, model: str) -> str:
+        """What the provider of a route is asked for when its caller asks for `model`."""
+        asked, own = route.model or model, getattr(self.providers[route.provider], "model", None)
+        return own.replace("*", asked) if isinstance(own, str) else asked
+
+    @property
+    def needs_litellm(self) -> bool:
+        return any(isinstance(one, LiteLLMProvider) or getattr(one, "translate", None) for one in self.providers.values())
+
     @property
     def safeguard(self) -> Safeguard:
         """The classifier that category rules ask, but for the categories that another one answers for. The built-in model when
@@ -520,6 +593,7 @@ def _has_otel(settings: Telemetry) -> bool:
 
 
 def _checked(config: Config) -> Iterable[Wrong]:
+    yield from _checked_providers(config)
     yield from _checked_detectors(config)
     yield from _checked_routes(config)
     yield from _checked_keys(config)
@@ -579,12 +653,16 @@ def _checked_routes(config: Config) -> Iterable[Wrong]:
             yield (*at, "shadow"), f'unknown policy "{route.shadow}"; looked for {config.shadow_path(route.shadow)}'
 
 
+def _checked_providers(config: Config) -> Iterable[Wrong]:
+    for name, one in config.providers.items():
+        place = "type" if isinstance(one, LiteLLMProvider) else "translate" if getattr(one, "translate", None) else ""
+        if place and not _installed("litellm"):
+            yield ("providers", name, place), f"provider \"{name}\" needs the litellm extra: pip install 'weir[litellm]'"
+
+
 def _checked_provider(config: Config, at: Loc, name: str) -> Iterable[Wrong]:
-    found = config.providers.get(name)
-    if found is None:
+    if name not in config.providers:
         yield at, unknown("provider", name, config.providers)
-    elif isinstance(found, LiteLLMProvider):
-        yield at, f'provider "{name}" needs the litellm extra; {_NOT_YET}. Type openai reaches any compatible server'
 
 
 def _checked_keys(config: Config) -> Iterable[Wrong]:

@@ -248,11 +248,33 @@ def test_names_that_stand_twice(home: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("place", ["provider: claude", "provider: demo, fallbacks: [claude]"])
-def test_litellm_is_said_to_be_missing(home: Path, place: str) -> None:
-    text = HEAD + "  claude: {type: litellm, model: x}\n" + ROUTE.replace("provider: demo", place)
+@pytest.mark.parametrize("claude", ["{type: litellm, model: anthropic/x}", "{type: anthropic, translate: [responses]}"])
+def test_litellm_is_said_to_be_missing(home: Path, monkeypatch: pytest.MonkeyPatch, claude: str) -> None:
+    text = HEAD + f"  claude: {claude}\n" + ROUTE
+    assert config(home, text).providers["claude"]
+    monkeypatch.setattr("proxy.config._installed", lambda package: False)
     (message,) = wrong(home, text)
-    assert message.startswith('5: provider "claude" needs the litellm extra; not available in this version of Weir')
+    assert message == "4: provider \"claude\" needs the litellm extra: pip install 'weir[litellm]'"
+
+
+@pytest.mark.parametrize(
+    ("provider", "message"),
+    [
+        ("{type: litellm, model: claude-x}", 'a "model" of litellm begins with who serves it'),
+        ("{type: litellm, model: a/b, options: {api_base: x}}", '"api_base" has no place in "options": it is the "base_url"'),
+        ("{type: openai, translate: [message]}", "did you mean"),
+        ("{type: openai, retries: {attempts: 11}}", "less than or equal to 10"),
+        ("{type: openai, retries: {atempts: 1}}", 'unknown key "atempts" (did you mean "attempts"?)'),
+        ("{type: openai, ejection: {failures: 0}}", "greater than 0"),
+        ("{type: openai, timeouts: {idle: soon}}", "a duration is a number of seconds"),
+        ("{type: azure, api_key: x}", '"base_url" is missing'),
+        ("{type: azure, base_url: 'https://x', api_version: '2024/10'}", "api_version"),
+        ("{type: openaj}", "openaj"),
+    ],
+)
+def test_what_is_wrong_with_a_provider(home: Path, provider: str, message: str) -> None:
+    (found,) = wrong(home, HEAD + f"  one: {provider}\n" + ROUTE)
+    assert found.startswith("4: ") and message in found
 
 
 def test_a_key_from_an_empty_variable_is_refused_and_never_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ class Prices:
             )
         for key in config.keys:
             for route in config.routes:
-                model = route.model or route.match.model
+                model = config.model_of(route, route.match.model)
                 if key.monthly_budget is None or not (key.routes is None or route.name in key.routes):
                     continue
                 if not any(c in model for c in "*?[") and self.find(model) is None:

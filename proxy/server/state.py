@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from proxy import __version__, metrics
 from proxy.audit.entry import Entry
-from proxy.config import Audit, Config, KeyEntry, OpenAIProvider, Route, load_config
+from proxy.config import Audit, Config, KeyEntry, Route, load_config
 from proxy.guard import Guard
 from proxy.judge.client import Judge
 from proxy.load import load_guard
@@ -32,12 +32,9 @@ from proxy.server.limits import Grant, Limiter
 from proxy.server.prices import Prices
 from proxy.server.recorder import ending, step_json
 from proxy.telemetry.watch import current
-from proxy.upstream.concealed import Concealed
-from proxy.upstream.demo import Demo
 from proxy.upstream.fallback import Fallbacks
+from proxy.upstream.make import member
 from proxy.upstream.member import Member
-from proxy.upstream.observed import Observed
-from proxy.upstream.openai import OpenAI
 from proxy.wire.parts import Json, Request
 from proxy.workbench import load_queue
 from proxy.yamlfile import FileError
@@ -281,7 +278,8 @@ class State:
 
     async def grant(self, key: KeyEntry, route: Route, path: str, body: Json, request: Request) -> Grant:
         """What the key gives for this request. Raises Refusal."""
-        return await self.limiter.grant(key, path, body, request, self.snapshot.prices, route.model or body["model"])
+        model = self.snapshot.config.model_of(route, body["model"])
+        return await self.limiter.grant(key, path, body, request, self.snapshot.prices, model)
 
     def routes_of(self, scope: Scope, key: KeyEntry | None) -> list[Route]:
         named = scope.get("path_params", {}).get("route")
@@ -360,12 +358,8 @@ def providers(config: Config, before: Snapshot | None = None) -> dict[str, Membe
     for name, settings in config.providers.items():
         if before is not None and before.config.providers.get(name) == settings and name in before.providers:
             found[name] = before.providers[name]
-        elif isinstance(settings, OpenAIProvider):
-            openai = Concealed(OpenAI(settings), settings.api_key) if settings.api_key else OpenAI(settings)
-            provider = Observed(openai, name, settings.base_url, settings.model)
-            found[name] = Member(name, provider, settings.model, settings.retries, settings.ejection)
-        elif settings.type == "demo":
-            found[name] = Member(name, Observed(Demo(), name))
+        else:
+            found[name] = member(name, settings)
     return found
 
 

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
-from proxy.config import OpenAIProvider, Timeouts
+from proxy.config import HttpProvider, Timeouts
 from proxy.upstream import Call, Response, UpstreamError
 
 
 class OpenAI:
-    def __init__(self, settings: OpenAIProvider) -> None:
+    def __init__(self, settings: HttpProvider) -> None:
         self._root = settings.base_url.rstrip("/") + "/"
         self._key = settings.api_key
         self._timeouts = settings.timeouts
@@ -33,16 +33,22 @@ class OpenAI:
             )
         return self._session
 
-    async def open(self, call: Call) -> Response:
+    def url(self, call: Call) -> str:
+        return self._root + call.path
+
+    def headers(self, call: Call) -> dict[str, str]:
         headers = dict(call.headers)
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
             if call.path.startswith("messages"):
                 headers["x-api-key"] = self._key
+        return headers
+
+    async def open(self, call: Call) -> Response:
         started = asyncio.get_running_loop().time()
         try:
             response = await self._client().request(
-                call.method, self._root + call.path, data=call.body or None, headers=headers, timeout=self._timeout,
+                call.method, self.url(call), data=call.body or None, headers=self.headers(call), timeout=self._timeout,
                 allow_redirects=False,
             )  # fmt: skip
         except aiohttp.ConnectionTimeoutError as error:

@@ -164,7 +164,7 @@ def start(config: Path, log: Path, *options: str, program: tuple[str, ...] = ("-
     with log.open("wb") as out:
         process = subprocess.Popen(command, stderr=out, stdout=out, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     weir = Weir(f"http://127.0.0.1:{port}", config.parent.parent, process, log)
-    for _ in range(200):
+    for _ in range(600):
         if process.poll() is not None:
             raise RuntimeError(log.read_text())
         try:
@@ -172,6 +172,8 @@ def start(config: Path, log: Path, *options: str, program: tuple[str, ...] = ("-
             return weir
         except OSError:
             time.sleep(0.1)
+    process.kill()
+    process.wait()
     raise RuntimeError("not ready: " + log.read_text())
 
 
@@ -194,7 +196,7 @@ def running(folder: Path, config: str, **policies: str) -> Iterator[Weir]:
         yield weir
     finally:
         weir.process.terminate()
-        ended = weir.process.wait(20)
+        ended = weir.process.wait(60)
     assert ended in (0, -15)
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import anthropic
 import openai
 
-ASKED: Any = [{"role": "user", "content": "Tell me about the river"}]
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -24,8 +22,8 @@ class Outcome:
 
 
 class Clients:
-    def __init__(self, url: str, model: str) -> None:
-        self._model = model
+    def __init__(self, url: str, model: str, words: str = "Tell me about the river") -> None:
+        self._model, self._words = model, words
         self._openai = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="caller-key", max_retries=0, timeout=60)
         self._claude = anthropic.AsyncAnthropic(base_url=url, api_key="caller-key", max_retries=0, timeout=60)
 
@@ -63,15 +61,16 @@ class Clients:
 
     async def open(self, api: str, stream: bool) -> Any:
         one: Any = self._openai
+        said: Any = [{"role": "user", "content": self._words}]
         asked: dict[str, Any] = {"model": self._model, "stream": stream}
         if api == "chat":
-            return await one.chat.completions.create(messages=ASKED, **asked)
+            return await one.chat.completions.create(messages=said, **asked)
         if api == "completions":
-            return await one.completions.create(prompt="Tell me about the river", **asked)
+            return await one.completions.create(prompt=self._words, **asked)
         if api == "responses":
-            return await one.responses.create(input="Tell me about the river", **asked)
+            return await one.responses.create(input=self._words, **asked)
         made: Any = self._claude.messages
-        return await made.create(messages=ASKED, max_tokens=99, **asked)
+        return await made.create(messages=said, max_tokens=99, **asked)
 
 
 def _text(api: str, made: Any) -> str:
