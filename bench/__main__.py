@@ -40,7 +40,8 @@ rules:
 CONFIG = """version: 1
 providers: {{mock: {{type: openai, base_url: "http://127.0.0.1:{port}/v1"}}}}
 routes: [{{name: all, provider: mock, policy: {policy}}}]
-{audit}"""
+{more}"""
+AUDIT = "audit: {{url: 'sqlite:///{place}/weir.db'}}\n"
 COLUMNS = (
     "req/s",
     "CPU ms/req",
@@ -139,14 +140,13 @@ async def measure(target: Target, seconds: float, clients: int, delay: float) ->
 
 
 @contextlib.contextmanager
-def weir(name: str, policy: str, upstream: int, folder: Path, audited: bool = False) -> Iterator[Target]:
+def weir(name: str, policy: str, upstream: int, folder: Path, more: str = "") -> Iterator[Target]:
+    """`more` lines of the config may name its `{place}`."""
     place = folder / name.replace(" ", "-")
     (place / "config").mkdir(parents=True)
     (place / "policies").mkdir()
     (place / "policies" / "bench.yaml").write_text(policy)
-    (place / "config" / "weir.yaml").write_text(
-        CONFIG.format(port=upstream, policy="bench", audit=f"audit: {{url: 'sqlite:///{place}/weir.db'}}\n" if audited else "")
-    )
+    (place / "config" / "weir.yaml").write_text(CONFIG.format(port=upstream, policy="bench", more=more.format(place=place)))
     port, begun = free_port(), time.monotonic()
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(place / "config" / "weir.yaml"), "--port", str(port)]
     with subprocess.Popen([*command, "--log-level", "warning"], stderr=subprocess.DEVNULL) as process:
@@ -202,7 +202,7 @@ def main() -> None:
         for name, policy in (("empty policy", "version: 1\nrules: []\n"), ("patterns", PATTERNS), ("default policy", default)):
             targets.append(stack.enter_context(weir(name, policy, port, folder)))
             if given.audit:
-                targets.append(stack.enter_context(weir(f"{name}, audit", policy, port, folder, audited=True)))
+                targets.append(stack.enter_context(weir(f"{name}, audit", policy, port, folder, AUDIT)))
         for number in range(given.rounds):
             for target in targets:
                 print(f"round {number + 1}: {target.name}", file=sys.stderr)

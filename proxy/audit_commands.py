@@ -22,7 +22,7 @@ from proxy.workbench import find_policy, load_queue, open_guard
 if TYPE_CHECKING:
     from proxy.audit.store import Query, Record, Store
 
-_CONFIG = click.option("--config", "config_path", type=click.Path(path_type=Path))
+_CONFIG = click.option("--config", "config_path", envvar="WEIR_CONFIG", type=click.Path(path_type=Path))
 _URL = click.option("--url", help="Of the decision log. Default: the config's.")
 
 
@@ -54,6 +54,7 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--policy", help="A policy's name, or NAME@SHA8."),
         click.option("--action", type=click.Choice(["pass", "flag", "redact", "block"]), help="On the prompt or the answer."),
         click.option("--rule", help="One that spoke."),
+        click.option("--person", help="Whom callers named in `user`, `safety_identifier` or `metadata.user_id`."),
     ):
         command = option(command)
     return command
@@ -78,6 +79,12 @@ def opened(config: Config, url: str | None) -> Iterator[Store]:
         store.close()
 
 
+def _query(store: Store, person: str | None = None, **chosen: Any) -> Query:
+    from proxy.audit.store import Query
+
+    return Query(subject=store.keys.subject(person) if person is not None else None, **chosen)
+
+
 @click.group()
 def audit() -> None:
     """Work with the decision log."""
@@ -92,16 +99,14 @@ def audit() -> None:
 @_CONFIG
 def tail(count: int, follow: bool, as_json: bool, url: str | None, config_path: Path | None, **chosen: Any) -> None:
     """The last decisions, one a line."""
-    from proxy.audit.store import Query
-
     with opened(load_config(config_path), url) as store:
-        last = list(store.read(Query(kind="request", limit=count, newest=True, **chosen)))[::-1]
+        last = list(store.read(_query(store, kind="request", limit=count, newest=True, **chosen)))[::-1]
         for record in last:
             click.echo(_json(store, record, False) if as_json else _line(record))
         seq = last[-1].seq if last else 0
         while follow:
             time.sleep(0.5)
-            for record in store.read(Query(kind="request", after=seq, **chosen)):
+            for record in store.read(_query(store, kind="request", after=seq, **chosen)):
                 seq = record.seq
                 click.echo(_json(store, record, False) if as_json else _line(record))
 
@@ -204,14 +209,12 @@ def export(
     kind: str, out: Path | None, texts: bool, feedback: bool, url: str | None, config_path: Path | None, **chosen: Any
 ) -> None:
     """Records as JSON lines, CSV or Parquet."""
-    from proxy.audit.store import Query
-
     if (texts or feedback) and kind != "jsonl":
         raise click.UsageError("--texts and --feedback are for JSON lines: --format jsonl")
     if kind == "parquet" and out is None:
         raise click.UsageError("Parquet needs a file: --out FILE")
     with opened(load_config(config_path), url) as store:
-        count = _exported(store, kind, out, texts, Query(**chosen), feedback)
+        count = _exported(store, kind, out, texts, _query(store, **chosen), feedback)
     click.echo(f"{count} rows", err=True)
     if feedback and not count:
         click.echo("no mark has a text: `audit: {text: redacted}` or `full` keeps them from now on", err=True)
@@ -257,7 +260,6 @@ def replay(name: str, limit: int, url: str | None, config_path: Path | None, **c
     """What another policy would have made of recorded traffic. Where texts were kept they are judged anew, each by itself; else
     categories go by the recorded scores, and other rules by whether they spoke. Exit 1 if anything would change."""
     from proxy.audit.replay import Change, replayed, summary
-    from proxy.audit.store import Query
 
     config = load_config(config_path)
     with opened(config, url) as store:
@@ -266,7 +268,7 @@ def replay(name: str, limit: int, url: str | None, config_path: Path | None, **c
 
         async def through() -> tuple[int, list[Change]]:
             count, found = 0, []
-            for record in store.read(Query(kind="request", **chosen)):
+            for record in store.read(_query(store, kind="request", **chosen)):
                 if record.facts.get("policy"):
                     count += 1
                     found += await replayed(record, store.opened(record), policy, guard.judge)

@@ -20,7 +20,9 @@ _MARKS = {"fine": ("ok", "green"), "note": ("note", "yellow"), "wrong": ("WRONG"
 
 
 @click.command()
-@click.option("--config", "config_path", type=click.Path(path_type=Path), help="Default: the built-in one.")
+@click.option(
+    "--config", "config_path", envvar="WEIR_CONFIG", type=click.Path(path_type=Path), help="Default: the built-in one."
+)
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="As you mean to give it to serve.")
 @click.option("--offline", is_flag=True, help="Ask nobody: no provider, no judge, no Redis.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")

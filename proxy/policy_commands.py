@@ -29,7 +29,7 @@ from proxy.text.language import language_of
 from proxy.types import CATEGORIES, Segment, Verdict
 from proxy.workbench import find_policy, load_queue, open_guard
 
-_CONFIG = click.option("--config", "config_path", type=click.Path(path_type=Path))
+_CONFIG = click.option("--config", "config_path", envvar="WEIR_CONFIG", type=click.Path(path_type=Path))
 _FILE = click.Path(path_type=Path)
 
 

@@ -92,6 +92,13 @@ def test_exports(home: Path, tmp_path: Path) -> None:
     assert [row["status"] for row in frame] == [200, 200, 400] and frame[1]["prompt_redacted"] == 15
 
 
+def test_all_of_one_person(home: Path) -> None:
+    rows = [json.loads(line) for line in run(home, "export", "--person", "joe", "--texts").stdout.splitlines()]
+    assert len(rows) == 2 and ("texts" in rows[0]) is ((home / "text").read_text() == "full")
+    assert len(run(home, "tail", "--person", "ann").stdout.splitlines()) == 1
+    assert run(home, "tail", "--person", "nobody").stdout == ""
+
+
 def test_replay(home: Path) -> None:
     same = run(home, "replay", "--under", "live")
     assert (same.exit_code, same.stdout.splitlines()[0]) == (0, "0 of 3 requests would be treated differently")

@@ -61,6 +61,7 @@ class Query:
     action: str | None = None  # of the prompt or of the answer
     rule: str | None = None
     about: str | None = None
+    subject: str | None = None  # as `Keyring.subject` has it
     limit: int | None = None
     newest: bool = False
 
@@ -291,6 +292,7 @@ def _selected(query: Query) -> Select[Any]:
     found = select(records)
     same: Mapping[Any, Any] = {
         records.c.kind: query.kind, records.c.route: query.route, records.c.key: query.key, records.c.about: query.about,
+        records.c.subject: query.subject,
     }  # fmt: skip
     for column, value in same.items():
         if value is not None:
