@@ -370,6 +370,12 @@ class KeyEntry(_Part):
     monthly_budget: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     expires: Moment | None = None
 
+    @property
+    def is_limited(self) -> bool:
+        """Something has to be counted for it."""
+        counted = (self.requests_per_minute, self.tokens_per_minute, self.concurrent_streams, self.monthly_budget)
+        return any(one is not None for one in counted)
+
     @field_validator("sha256")
     @classmethod
     def _digest(cls, value: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from proxy.config import Config, OnnxDetector, Safeguard
@@ -17,8 +17,10 @@ from proxy.model.queue import Beside, ScoringQueue
 from proxy.model.session import BATCH, GPU_BATCH, GPU_WAIT
 from proxy.policy.load import Policy, load_policy
 
+Open = Callable[[Config, Safeguard], Classifier]
 
-def _classifier(config: Config, settings: Safeguard) -> Classifier:
+
+def open_classifier(config: Config, settings: Safeguard) -> Classifier:
     """Wherever its network is. Raises ModelError."""
     folder = config.folder_of(settings)
     if isinstance(settings, OnnxDetector):
@@ -27,22 +29,24 @@ def _classifier(config: Config, settings: Safeguard) -> Classifier:
     return on_a_server(settings, Artefact.load(folder, elsewhere=True))
 
 
-def load_queue(config: Config, workers: int | None = None) -> ScoringQueue:
+def load_queue(config: Config, workers: int | None = None, opened: Open = open_classifier) -> ScoringQueue:
     """The config's classifier, and those beside it. `workers`: what a command takes, that has the machine for itself. Raises
     ModelError."""
     beside = []
     for name, settings in config.beside.items():
-        queue = _queue(config, settings, workers)
+        queue = _queue(config, settings, workers, opened)
         categories = frozenset(settings.categories or ())
         if missing := sorted(categories.difference(queue.classifier.artefact.labels)):
             has = ", ".join(queue.classifier.artefact.labels)
             raise ModelError(f'the detector "{name}" cannot answer for {", ".join(missing)}: its model has {has}')
         beside.append(Beside(name, queue, categories, settings.timeout))
-    return _queue(config, config.safeguard, workers, beside)
+    return _queue(config, config.safeguard, workers, opened, beside)
 
 
-def _queue(config: Config, settings: Safeguard, workers: int | None, beside: Sequence[Beside] = ()) -> ScoringQueue:
-    classifier = _classifier(config, settings)
+def _queue(
+    config: Config, settings: Safeguard, workers: int | None, opened: Open, beside: Sequence[Beside] = ()
+) -> ScoringQueue:
+    classifier = opened(config, settings)
     if not isinstance(settings, OnnxDetector):
         return ScoringQueue(classifier, settings.concurrency, beside=beside)
     given = settings.batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,11 @@ class Exchange:
         metrics.not_inspected.labels(self.matched.route.name, failure.reason[:60]).inc()
 
 
+def left(status: int) -> int:
+    """499 where the client has gone: some servers say so by cancelling."""
+    return 499 if isinstance(sys.exception(), asyncio.CancelledError) else status
+
+
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """The prompt may not go on."""
@@ -203,7 +209,7 @@ class Guarded:
                 exchange.doubt.cancel()
             if exchange is not None and exchange.grant is not None:
                 await exchange.grant.settle()
-            seconds = time.perf_counter() - started
+            seconds, status = time.perf_counter() - started, left(status)
             if exchange is None:
                 state.finished(request_id, None, status, seconds, code)
                 await state.record(bare(request_id, self._api.path, status, code, seconds, key=scope.get("weir.key")))

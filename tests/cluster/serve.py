@@ -1,0 +1,19 @@
+"""`serve run CONFIG` on a small Ray of its own: python serve.py CONFIG FOLDER"""
+
+from __future__ import annotations
+
+import sys
+
+import ray
+from ray.serve.scripts import cli
+
+
+def main() -> None:
+    config, folder = sys.argv[1:]
+    # More cores than there are, so that every replica finds a place.
+    ray.init(num_cpus=16, object_store_memory=80_000_000, include_dashboard=False, _temp_dir=folder, namespace="serve")
+    cli(["run", config])
+
+
+if __name__ == "__main__":
+    main()
