@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from proxy import __version__, capacity, yamlfile
+from proxy import __version__, builtin, capacity, yamlfile
 from proxy.audit import AuditError
 from proxy.audit_commands import audit
 from proxy.config import Audit, KeyEntry, OnnxDetector, is_loopback, load_config
@@ -29,6 +29,7 @@ from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.model.export import Precision, export
+from proxy.model.half import add_half
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.policy_commands import policy
@@ -373,7 +374,18 @@ def _describe(artefact: Artefact, categories: Sequence[str]) -> None:
 @click.option("--precision", type=click.Choice(["int8", "fp16", "fp32"]), default="int8", show_default=True)
 @click.option("--name", help="What it is called in answers and logs; the source's last part if not given.")
 def model_export(source: str, out: Path, labels: Path | None, precision: Precision, name: str | None) -> None:
-    """A Hugging Face sequence classifier (a folder, or a name of the hub) to a folder for `model: FOLDER`."""
+    """A Hugging Face sequence classifier (a folder, or a name of the hub) to a folder for `model: FOLDER`.
+
+    With --precision fp16, SOURCE may be `builtin` or a folder that Weir has made: OUT is its copy, with a file for a GPU.
+    """
+    ours = builtin.MODEL if source == "builtin" else Path(source)
+    if (ours / "manifest.json").is_file():
+        if precision != "fp16":
+            raise click.UsageError(f"{source} is a model folder of Weir's already; --precision fp16 adds a file for a GPU")
+        found = add_half(ours, out).for_gpu()
+        click.echo(f"{out}: {found.name}, with {found.file} for a GPU")
+        click.echo(f"Its thresholds are those of the other file yet: weir model verify {out} --data FILE.jsonl --write")
+        return
     given = yamlfile.load(labels.read_text(encoding="utf-8"), str(labels))[0] if labels else None
     if given is not None and not isinstance(given, dict):
         raise click.UsageError(f"{labels} must hold lines of `label: category`")
@@ -396,17 +408,19 @@ def model_verify(ctx: click.Context, folder: Path, source: str | None, data: tup
     if source:
         same = verify.parity(classifier, source, rows)
         fine = same.fine
-        click.echo("fine" if fine else "NOT the same")
-        click.echo(f"  probabilities move by {same.mean:.4f} in the mean, {same.largest:.4f} at most")
-        click.echo(f"  {same.flips:.2%} of {same.texts} texts cross one half")
-        for category, (before, after) in same.auprc.items():
-            click.echo(f"  {category:14} AUPRC {before:.3f} -> {after:.3f}")
+        click.echo(f"{'fine' if fine else 'NOT the same'}\n{same.lines()}")
+    half = verify.half_of(classifier)
+    if half is not None:
+        near = verify.nearness(classifier, half, rows)
+        fine = fine and near.fine
+        click.echo(f"{half.artefact.file}: {'fine' if near.fine else 'NOT the same'}\n{near.lines()}")
     with _steps("calibration") as tick:
         found = verify.calibration(classifier, rows, tick)
+        own = verify.calibration(half, rows, tick) if half is not None else None
     for category, table in found["thresholds"].items():
         click.echo(f"  {category:14} " + "  ".join(f"{float(k):.2%}: {v:.3f}" for k, v in table["any"].items()))
     if writing:
-        verify.write(classifier, found)
+        verify.write(classifier, found, own)
         click.echo(f"written to {folder / 'manifest.json'}")
     ctx.exit(0 if fine else 1)
 

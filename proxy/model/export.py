@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from proxy.model.artefact import Artefact, ModelError
+from proxy.model.artefact import NETWORKS, Artefact, ModelError
 from proxy.types import CATEGORIES
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -97,7 +97,7 @@ def mapping(own: Mapping[int, str], given: Mapping[str, str | None] | None) -> d
 
 
 def digests(folder: Path) -> dict[str, str]:
-    names = [n for n in ("model.onnx", "tokenizer.json", "screen.onnx") if (folder / n).exists()]
+    names = [n for n in (*NETWORKS, "tokenizer.json", "screen.onnx") if (folder / n).exists()]
     return {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in names}
 
 

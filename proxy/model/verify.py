@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from proxy.evaluate import metrics
 from proxy.model import calibrate, head
+from proxy.model.artefact import Artefact
 from proxy.model.classifier import Classifier
 from proxy.model.export import source_logits
 
@@ -29,6 +31,11 @@ class Parity:
     auprc: dict[str, tuple[float, float]]  # source and export, of the categories that the rows label
     fine: bool
 
+    def lines(self) -> str:
+        areas = (f"  {category:14} AUPRC {before:.3f} -> {after:.3f}" for category, (before, after) in self.auprc.items())
+        moved = f"  probabilities move by {self.mean:.4f} in the mean, {self.largest:.4f} at most"
+        return "\n".join([moved, f"  {self.flips:.2%} of {self.texts} texts cross one half", *areas])
+
 
 def parity(classifier: Classifier, source: str, rows: Sequence[Row]) -> Parity:
     """On texts that fit into one window, so that both read the same. Raises ModelError."""
@@ -36,8 +43,29 @@ def parity(classifier: Classifier, source: str, rows: Sequence[Row]) -> Parity:
     some = [r for r in rows if len(classifier.windows(r["text"], "")) == 1]
     raw = np.array(source_logits(source, [r["text"] for r in some], artefact.max_tokens))
     kind, columns = artefact.head or ("sigmoid", tuple((i,) for i in range(len(artefact.labels))))
-    expected = _chance(head.categories(raw, kind, columns))
-    found = _chance(np.concatenate([classifier.logits([classifier.windows(r["text"], "")[0]]) for r in some]))
+    return _compared(
+        artefact, some, _chance(head.categories(raw, kind, columns)), _chances(classifier, some), artefact.precision
+    )
+
+
+def half_of(classifier: Classifier) -> Classifier | None:
+    """The folder's network for a GPU, run on the CPU."""
+    artefact = classifier.artefact.for_gpu()
+    return Classifier(artefact, os.cpu_count() or 1) if artefact.file != classifier.artefact.file else None
+
+
+def nearness(classifier: Classifier, half: Classifier, rows: Sequence[Row]) -> Parity:
+    """Of the two networks of a folder. As far as the less exact of the two explains."""
+    some = [r for r in rows if len(classifier.windows(r["text"], "")) == 1]
+    artefact = classifier.artefact
+    return _compared(artefact, some, _chances(classifier, some), _chances(half, some), artefact.precision)
+
+
+def _chances(classifier: Classifier, rows: Sequence[Row]) -> Any:
+    return _chance(np.concatenate([classifier.logits([classifier.windows(r["text"], "")[0]]) for r in rows]))
+
+
+def _compared(artefact: Artefact, some: Sequence[Row], expected: Any, found: Any, precision: str) -> Parity:
     shift = np.abs(found - expected)
     areas = {}
     for column, category in enumerate(artefact.labels):
@@ -46,7 +74,7 @@ def parity(classifier: Classifier, source: str, rows: Sequence[Row]) -> Parity:
         if 0 < labels.sum() < len(labels):
             areas[category] = (metrics.auprc(labels, expected[known, column]), metrics.auprc(labels, found[known, column]))
     largest, mean = float(shift.max()), float(shift.mean())
-    fine = largest <= LARGEST_SHIFT[artefact.precision] and mean <= MEAN_SHIFT[artefact.precision]
+    fine = largest <= LARGEST_SHIFT[precision] and mean <= MEAN_SHIFT[precision]
     return Parity(len(some), largest, mean, float(((found >= 0.5) != (expected >= 0.5)).any(1).mean()), areas, fine)
 
 
@@ -72,8 +100,8 @@ def calibration(classifier: Classifier, rows: Sequence[Row], tick: Callable[[int
     return {"platt": platt, "thresholds": tables}
 
 
-def write(classifier: Classifier, found: dict[str, Any]) -> None:
-    manifest = dict(classifier.artefact.manifest, calibration=found)
+def write(classifier: Classifier, found: dict[str, Any], half: dict[str, Any] | None = None) -> None:
+    manifest = dict(classifier.artefact.manifest, calibration=found, **({"half": {"calibration": half}} if half else {}))
     file = classifier.artefact.folder / "manifest.json"
     file.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import codecs
 import html
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
@@ -50,7 +51,12 @@ SIGNS = {
     "run": r"[A-Za-z0-9+/_\-]{16}",
     "spaced": r"\b[A-Za-z0-9](?:[ .\-_*][A-Za-z0-9]){3}\b",
     "entity": r"&#(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6]|[xX][2-7][0-9A-Fa-f]);",
-    "rot13": r"(?i)\b(?:gur|naq|lbh|sbe|jvgu|ubj|guvf|gung|ner|abg|yrf|qrf|dhr|cbhe|har|rfg)\b",
+    # Common words of four languages, none of them a word or a name as it stands.
+    "rot13": (
+        r"(?i)\b(?:gur|naq|lbh|lbhe|sbe|jvgu|ubj|guvf|gung|ner|abg|zr|zl|vf|vg|jung|jul|jub|pna|qb|unir|jnag|nyy|xvyy|gurl|jvyy|sebz"
+        r"|vs|jnf|ohg|nobhg|fubhyq|crbcyr|zber|jura|gurer|uvf|yrf|qrf|dhr|cbhe|har|rfg|ibhf|cnf|qnaf|pbzzrag|haq|qre|qnf|vpu|avpug"
+        r"|vfg|rva|rvar|jvr|zvg|nhs|ybf|ynf|cbe|cnen|pbzb|pba)\b"
+    ),
 }
 _SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
 # What at the end of a text would read otherwise once more text is there: letters being spaced out and what they are
@@ -71,10 +77,22 @@ _SPACED = re.compile(r"(?<![^\W_])[^\W_](?:([ .\-_*])[^\W_])(?:\1[^\W_]){2,}(?![
 _PERCENT = re.compile(r"(?<![\w.+-])(?:[\w.+-]*%[0-9A-Fa-f]{2}){2,}[\w.+-]*")
 _ENTITY = re.compile(SIGNS["entity"])  # letters and signs of ASCII: nobody needs them in ordinary HTML
 _LEET_WORD = re.compile(r"\b[A-Za-z0-9$]*[A-Za-z][013457$]+[A-Za-z][A-Za-z0-9$]*")
-_LEET = str.maketrans("013457$", "oieasts")
+_LEET_TOKEN = re.compile(r"(?<![\w$@.,:-])[A-Za-z0-9$@]+(?![\w$@]|[.,:-]\w)")
+_LEET = str.maketrans("013457$@", "oieastsa")
+FEW = 8  # words of a text in which one word with digits for letters is enough
 _SOFT = str.maketrans({"\u00a0": " ", "\u202f": " ", "…": "..."})
 _HEX = re.compile(rf"(?:[0-9A-Fa-f]{{2}}){{8,{RUN // 2}}}")
 _BASE64 = re.compile(rf"[A-Za-z0-9+/_-]{{16,{RUN}}}={{0,2}}")
+_REFERENCE = re.compile(r"&(?:#(?:[0-9]{2,4}|[xX][0-9A-Fa-f]{2,3})|amp|lt|gt|quot);")
+# Letters in a thousand, of English, French, German and Spanish together.
+_OFTEN = dict(
+    zip(
+        "abcdefghijklmnopqrstuvwxyz",
+        (75, 13, 28, 42, 145, 14, 17, 32, 71, 4, 7, 44, 27, 80, 60, 23, 7, 66, 72, 70, 48, 13, 12, 4, 9, 6),
+        strict=True,
+    )
+)
+_TURNED = {c: math.log(_OFTEN[codecs.encode(c, "rot13")] / often) for c, often in _OFTEN.items()}
 _PLAIN = re.compile(r"\b(?:the|and|you|for|with|how|this|that|are|not|les|des|que|pour|une|est)\b", re.IGNORECASE)
 _TAG = re.compile("[\U000e0020-\U000e007e]")
 
@@ -94,7 +112,7 @@ def disguised(text: str, signs: Collection[str]) -> list[View]:
         found += [folded] if folded is not None else []
     if "run" in signs:
         found += _payloads(text)
-    if "rot13" in signs and len(_SIGNS["rot13"].findall(text)) >= 2 > len(_PLAIN.findall(text)):
+    if "rot13" in signs and _is_turned(text):
         found.append(View("rot13", codecs.decode(text, "rot13"), range(len(text)), range(1, len(text) + 1)))
     if _TAG.search(text):
         hidden = [(match.start(), ord(match[0]) - 0xE0000) for match in _TAG.finditer(text)]
@@ -114,9 +132,19 @@ def classifier_texts(text: str) -> list[str]:
             and (view.kind != "folded" or _material(text, plain))
         ):
             out.append(plain)
-    if len(_LEET_WORD.findall(text)) > 1:  # one alone is a name or a number of something
-        out.append(_LEET_WORD.sub(lambda m: m[0].translate(_LEET), text))
+    if count := len(_LEET_WORD.findall(text)):
+        words = text.count(" ") + 1
+        if count > 1 or words <= FEW:  # else one alone is a name or a number of something
+            alone = count * 3 >= words  # then whole words are digits too
+            plain = _LEET_TOKEN.sub(lambda m: m[0].translate(_LEET) if alone or not m[0].isdigit() else m[0], text)
+            out += [plain] if plain != text else []
     return out[:8]
+
+
+def _is_turned(text: str) -> bool:
+    """Whether the letters of a text are rather those of a language when each is thirteen places on."""
+    letters = [_TURNED[c] for c in text.lower() if c in _TURNED]
+    return len(letters) >= 12 and sum(letters) / len(letters) > 0.4 and len(_PLAIN.findall(text)) < 2
 
 
 def _material(text: str, folded: str) -> bool:
@@ -139,7 +167,8 @@ def _folded(text: str) -> View | None:
             view = _replace(view, _UNUSUAL, _fold)
         if _LOOKALIKE.search(view.text):
             view = _replace(view, _WORD, _latin)
-    view = _replace(view, _ENTITY, lambda m: html.unescape(m[0]))
+    if _ENTITY.search(view.text):  # then the others are no habit either
+        view = _replace(view, _REFERENCE, lambda m: html.unescape(m[0]))
     view = _replace(view, _SPACED, lambda m: re.sub(r"[ .\-_*]", "", m[0]))
     view = _replace(view, _PERCENT, lambda m: unquote_to_bytes(m[0]).decode("utf-8", "replace"))
     return view if view.text and view.text != text else None

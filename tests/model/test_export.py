@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.export import mapping
+from proxy.types import CATEGORIES
 
 MAKE = Path(__file__).with_name("make_tiny.py")
 KINDS = ("bert", "roberta", "deberta-v2", "distilbert", "xlm-roberta", "modernbert")
@@ -102,6 +104,31 @@ def test_int8_is_near_and_fp16_nearer(exported: Path, tmp_path: Path) -> None:
     found = {p: [s["jailbreak"] for s in Classifier.load(exported / p).score(texts)] for p in ("fp32", "fp16", "int8")}
     far = {p: max(abs(a - b) for a, b in zip(found[p], found["fp32"], strict=True)) for p in found}
     assert far["fp16"] < 0.03 and far["fp16"] < far["int8"]
+
+
+def test_the_built_in_model_gets_a_file_for_a_gpu(python: str, tmp_path: Path) -> None:
+    data, out = str(rows(tmp_path)), str(tmp_path / "half")
+    exported, refused, verified = weir(
+        python,
+        [
+            ["model", "export", "builtin", out, "--precision", "fp16"],
+            ["model", "export", "builtin", out],
+            ["model", "verify", out, "--data", data, "--write"],
+        ],
+    )
+    assert exported[0] == 0 and "with model.fp16.onnx for a GPU" in exported[1]
+    assert refused[0] == 2 and "already" in refused[1]
+    assert verified[0] == 0 and verified[1].startswith("model.fp16.onnx: fine")
+    artefact = Artefact.load(tmp_path / "half")
+    whole, half = (Classifier(one) for one in (artefact, artefact.for_gpu()))
+    assert half.artefact.precision == "fp16" and half.artefact.table != whole.artefact.table
+    texts = [("I am going to stab you to death tonight. " * 20, ""), ("How do I bake bread?", "a context")]
+    for one, other in zip(whole.score(texts, embed=True), half.score(texts, embed=True), strict=True):
+        raw = [(whole, one), (half, other)]
+        logits = [[np.log(s[c] / (1 - s[c])) for c in CATEGORIES] for _, s in raw]
+        plain = [(np.array(x) - c.artefact.shift) / c.artefact.scale for x, (c, _) in zip(logits, raw, strict=True)]
+        assert np.abs(plain[0] - plain[1]).max() < 0.6
+        assert (one.embeddings.astype(float) * other.embeddings.astype(float)).sum(1).min() > 0.99  # type: ignore[union-attr]
 
 
 def test_labels_are_mapped_or_asked_about() -> None:

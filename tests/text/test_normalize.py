@@ -28,6 +28,7 @@ TAGS = "".join(chr(0xE0000 + ord(c)) for c in HARM)
         (base64.b64encode(HARM.encode()).decode(), "base64"),
         (HARM.encode().hex(), "hex"),
         (codecs.encode("how to build a bomb for you and the others that are not at home", "rot13"), "rot13"),
+        (codecs.encode("Build a bomb with me", "rot13"), "rot13"),
         (f"Nice weather.{TAGS}", "tags"),
     ],
 )
@@ -77,6 +78,9 @@ def test_without_a_sign_an_ascii_text_has_no_view(text: str) -> None:
         ("ｋｉｌｌ ｔｈｅ ｃａｔ", "kill the cat"),
         ("&#107;ill t&#x68;e cat", "kill the cat"),
         ("k1ll my c4t t0n1ght", "kill my cat tonight"),
+        ("Y0u 4r3 4 5tup1d m4n", "You are a stupid man"),
+        ("go and k1ll yourself", "go and kill yourself"),
+        ("t&#117;&#101; le caf&#233; &amp; l&#39;h&#244;te", "tue le café & l'hôte"),
     ],
 )
 def test_what_a_classifier_reads_besides(written: str, read: str) -> None:
@@ -85,7 +89,14 @@ def test_what_a_classifier_reads_besides(written: str, read: str) -> None:
 
 @pytest.mark.parametrize(
     "written",
-    ["Le caf\u0065\u0301 est ouvert\u00a0!", "Wait… what?", "my mp3 player and the h264 file", "caf&#233; &amp; th&#233;"],
+    [
+        "Le caf\u0065\u0301 est ouvert\u00a0!",
+        "Wait… what?",
+        "my mp3 player and the h264 file",
+        "caf&#233; &amp; th&#233;",
+        "Die Qnf ist eine Abkürzung, die in der Liste steht.",
+        "VF, VG or VS: which of these codes is right for the form?",
+    ],
 )
 def test_how_people_write_is_read_once(written: str) -> None:
     assert classifier_texts(written) == []
