@@ -99,6 +99,7 @@ def serve(
     if short := capacity.shortage(config, workers, shareable(config)):
         raise click.UsageError(short)
     _allow_connections()
+    os.environ.setdefault("WEIR_SESSION_KEY", secrets.token_hex(32))  # all workers sign the dashboard's sessions alike
     configure_log(log_level)
     if config.audit is not None:
         _check_audit(config.audit)
@@ -141,16 +142,17 @@ def key() -> None:
 
 @key.command("new")
 @click.argument("name")
-def key_new(name: str) -> None:
+@click.option("--admin", is_flag=True, help="For the dashboard at /ui instead: the line for `admin:`.")
+def key_new(name: str, admin: bool) -> None:
     """Make a key called NAME: the token for its owner, and the line for `keys:` in the config, which has its hash alone."""
     try:
         entry = KeyEntry(name=name, sha256="0" * 64)
     except ValueError:
         raise click.UsageError("a name has letters, digits, '.', '-' and '_' only") from None
-    token = "sk-weir-" + secrets.token_urlsafe(32)
+    token = ("weir-admin-" if admin else "sk-weir-") + secrets.token_urlsafe(32)
     click.echo("The token, shown this once:", err=True)
     click.echo(token)
-    click.echo("For `keys:` in the config:", err=True)
+    click.echo(f"For `{'admin' if admin else 'keys'}:` in the config:", err=True)
     click.echo(f'  - {{name: "{entry.name}", sha256: "{hashlib.sha256(token.encode()).hexdigest()}"}}')
 
 

@@ -89,6 +89,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _digest(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise ValueError('"sha256" is the SHA-256 of the token: 64 hexadecimal digits')
+    return value.lower()
+
+
 def _url(value: str) -> str:
     if not re.match(r"https?://[^/\s]", value):
         raise ValueError('a base_url begins with "http://" or "https://"')
@@ -107,6 +113,7 @@ Count = Annotated[int, Field(gt=0)]
 Categories = Annotated[list[Category] | None, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(_name)]
 Url = Annotated[str, AfterValidator(_url)]
+Digest = Annotated[str, AfterValidator(_digest)]
 
 
 class _Part(BaseModel):
@@ -361,7 +368,7 @@ class KeyEntry(_Part):
     any. `monthly_budget` is in the unit of the prices."""
 
     name: Name
-    sha256: str = Field(repr=False)
+    sha256: Digest = Field(repr=False)
     routes: list[str] | None = None
     models: list[str] | None = None
     requests_per_minute: Count | None = None
@@ -376,23 +383,26 @@ class KeyEntry(_Part):
         counted = (self.requests_per_minute, self.tokens_per_minute, self.concurrent_streams, self.monthly_budget)
         return any(one is not None for one in counted)
 
-    @field_validator("sha256")
-    @classmethod
-    def _digest(cls, value: str) -> str:
-        if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-            raise ValueError('"sha256" is the SHA-256 of the token: 64 hexadecimal digits')
-        return value.lower()
+
+class AdminEntry(_Part):
+    """Who may open the dashboard at /ui. `sha256` is the hex digest of the token; `name` stands beside what they mark."""
+
+    name: Name
+    sha256: Digest = Field(repr=False)
+    expires: Moment | None = None
 
 
 class Audit(_Part):
     """The decision log. `text`: what of people's words is kept, sealed. `key` is the secret that chains, hashes and seals;
-    SQLite keeps one of its own beside the file if none is given. `queue` records may wait: then `on_full` says whether requests
+    SQLite keeps one of its own beside the file if none is given. `language`: the one that the user writes in is told from every
+    prompt, not only where a policy asks for it. `queue` records may wait: then `on_full` says whether requests
     wait too, or records are dropped and counted. `commit: each` has a record in the store before its request goes on."""
 
     url: str = Field(default="sqlite:///weir.db", repr=False)
     text: Literal["never", "redacted", "full"] = "never"
     key: str | None = Field(default=None, min_length=16, repr=False)
     retain: Seconds | None = None
+    language: bool = False
     queue: Count = 10_000
     on_full: Literal["block", "drop_and_count"] = "drop_and_count"
     commit: Literal["batch", "each"] = "batch"
@@ -479,6 +489,7 @@ class Config(BaseModel):
     detectors: dict[Name, Detector] = {}
     routes: list[Route] = Field(min_length=1)
     keys: list[KeyEntry] = []
+    admin: list[AdminEntry] = []
     audit: Audit | None = None
     telemetry: Telemetry | None = None
     drift: Drift = Drift()
@@ -603,6 +614,7 @@ def _checked(config: Config) -> Iterable[Wrong]:
     yield from _checked_detectors(config)
     yield from _checked_routes(config)
     yield from _checked_keys(config)
+    yield from _checked_admins(config)
     if config.limits.url and not _installed("redis"):
         yield ("limits", "url"), "shared limits need the redis extra: pip install 'weir[redis]'"
     if config.audit is not None and config.audit.is_shared:
@@ -688,3 +700,15 @@ def _checked_keys(config: Config) -> Iterable[Wrong]:
         if key.monthly_budget is not None and not config.prices and not _installed("litellm"):
             text = "a budget needs prices: list them under \"prices\", or take litellm's: pip install 'weir[litellm]'"
             yield ("keys", index, "monthly_budget"), text
+
+
+def _checked_admins(config: Config) -> Iterable[Wrong]:
+    callers = {key.sha256: key.name for key in config.keys}
+    seen: set[str] = set()
+    for index, entry in enumerate(config.admin):
+        if entry.name in seen:
+            yield ("admin", index, "name"), f'duplicate admin name "{entry.name}"'
+        if entry.sha256 in callers:
+            text = f'this is the key of the caller "{callers[entry.sha256]}"; the dashboard needs one of its own'
+            yield ("admin", index, "sha256"), text
+        seen.add(entry.name)

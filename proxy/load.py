@@ -57,7 +57,8 @@ def load_guard(config: Config, queue: ScoringQueue | None, before: Guard | None 
     patterns: dict[str, Pattern] = {p.id: p for policy in policies.values() for rule in policy.rules for p in rule.patterns}
     drift = before.drift if before is not None else observed(config, queue)
     guard = Guard(policies, Scanner(patterns.values()), queue, config.safeguard.timeout, Cascade(judges), drift)
-    if any(policy.polyglot for policy in policies.values()):
+    recorded = config.audit is not None and config.audit.language
+    if recorded or any(policy.polyglot for policy in policies.values()):
         language_of("Warm up.")
     for policy in policies.values():  # warm: the first request should not pay for a lazy automaton
         for direction in ("prompt", "completion"):

@@ -20,6 +20,7 @@ from proxy.policy.cases import CaseResult, run_examples
 from proxy.policy.data import Row, read_rows
 from proxy.policy.difference import changes, listed, summary
 from proxy.policy.junit import junit
+from proxy.policy.learn import learnt
 from proxy.policy.lint import lint
 from proxy.policy.load import Example, Policy, Rule, load_policy
 from proxy.policy.swap import swap
@@ -257,6 +258,33 @@ def _tuned(
         return f"{threshold:.4f} would leave nothing of the band that begins at {rule.above}"
     present = max(rule.thresholds.values())
     return measured(rule.id, threshold, present, sides[True], sides[False])
+
+
+# -- learn
+
+
+@policy.command("learn")
+@click.argument("file", type=_FILE)
+@click.option("--data", multiple=True, required=True, type=_FILE, help="What `weir audit export --feedback` wrote.")
+@click.option("--rule", default="", help="The one rule that is to learn. Default: the one that each text is about.")
+@click.option("--write", is_flag=True, help="Change the file, not only say how.")
+def policy_learn(file: Path, data: tuple[Path, ...], rule: str, write: bool) -> None:
+    """Add marked texts to the `examples:` of FILE's rules that learn from them, as a patch that leaves the rest of the file
+    alone: wrong blocks to `allows`, misses to `violates`."""
+    taught = {one.id for one in load_policy(file, None).rules if one.kind == "examples"}
+    if rule and rule not in taught:
+        there = ", ".join(sorted(taught)) or "none"
+        raise click.UsageError(f"{file} has no rule {rule!r} that goes by examples; it has {there}")
+    text = file.read_bytes().decode("utf-8")
+    found = learnt(text, [row for path in data for row in read_rows(path)], rule)
+    for name, side in dict.fromkeys((one.rule, one.side) for one in found.added):
+        count = sum((one.rule, one.side) == (name, side) for one in found.added)
+        click.echo(f"{name}: {count} more in {side}", err=True)
+    if found.left:
+        click.echo(f"{found.left} rows are about no rule that goes by examples, or there is no room for them", err=True)
+    click.echo(patch(text, found.text, file.name), nl=False)
+    if write:
+        file.write_bytes(found.text.encode())
 
 
 # -- promote

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from proxy import yamlfile
 from proxy.audit import AuditError
 from proxy.audit.entry import Entry
 from proxy.audit.store import Query, Record, Store
@@ -34,30 +35,52 @@ def labelled(store: Store, query: Query) -> Iterator[dict[str, Any]]:
     marks: dict[tuple[str, str], Record] = {}
     for record in store.read(query):
         marks[str(record.about), record.facts.get("rule") or ""] = record
+    categories: dict[str, Mapping[str, str]] = {}
     for (id, _), mark in marks.items():
         target = next((r for r in store.get(id) if r.kind == "request"), None)
-        row = _row(mark.facts, target.facts, store.opened(target).get("texts", ())) if target is not None else None
+        if target is None:
+            continue
+        sha = target.facts.get("sha")
+        if sha and sha not in categories:
+            categories[sha] = _categories(store.policy(sha))
+        row = _row(mark.facts, target.facts, store.opened(target).get("texts", ()), categories.get(str(sha), {}))
         if row is not None:
             yield {"id": mark.id, **row, "mark": mark.facts["mark"], "source": "feedback"}
 
 
-def _row(mark: Mapping[str, Any], facts: Mapping[str, Any], texts: Any) -> dict[str, Any] | None:
+def _categories(policy: str | None) -> Mapping[str, str]:
+    """Rule -> what it asks the classifier for, in a policy as it was."""
+    try:
+        data, _ = yamlfile.load(policy or "", "policy")
+    except yamlfile.FileError:
+        return {}
+    rules = data.get("rules") if isinstance(data, dict) else None
+    found = {}
+    for rule in rules or ():
+        if isinstance(rule, dict) and isinstance(detect := rule.get("detect"), dict) and detect.get("category"):
+            found[str(rule.get("id"))] = str(detect["category"])
+    return found
+
+
+def _row(mark: Mapping[str, Any], facts: Mapping[str, Any], texts: Any, categories: Mapping[str, str]) -> dict[str, Any] | None:
     outcome = _outcome(mark, facts)
     text = _text(outcome, texts)
     if text is None:
         return None
     rule = mark.get("rule") or (outcome["rule"] if outcome else None)
-    label = outcome["label"] if outcome else rule
+    label = outcome["label"] if outcome else categories.get(str(rule), rule)
     wrong = mark["mark"] == "wrong_block"
-    action = "pass" if wrong else outcome["action"] if outcome else "block"
+    fine = wrong or (mark["mark"] == "right" and outcome is None)
+    action = "pass" if fine else outcome["action"] if outcome else "block"
     # A rule that is named by its category only says nothing of which rule should have spoken.
-    named = {"rule": rule} if rule and not wrong and rule not in CATEGORIES else {}
+    named = {"rule": rule} if rule and not fine and rule not in CATEGORIES else {}
     return {
         "text": text["text"],
         "role": text["role"],
         "lang": facts.get("language") or "",
-        "labels": {label: 0 if wrong else 1} if label in CATEGORIES else {},
+        "labels": {label: 0 if fine else 1} if label in CATEGORIES else {},
         "expect": {"action": action, **named},
+        **({"about": rule} if rule else {}),
     }
 
 

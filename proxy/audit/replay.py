@@ -32,24 +32,50 @@ class Change(NamedTuple):
 
 
 async def replayed(record: Record, private: Mapping[str, Any], policy: Policy, judge: Judge) -> list[Change]:
+    """Under `policy`, against what was decided then."""
+    found = []
+    for direction, (now, basis) in (await _enforced(record, private, policy, judge)).items():
+        said = [one for one in _said(record, direction) if one["by"] != "policy"]
+        before: dict[str, Action] = {}
+        for one in said:
+            before[one["rule"]] = max(Action[one["action"].upper()], before.get(one["rule"], Action.PASS))
+        if (change := _change(record.id, direction, before, now, basis)) is not None:
+            found.append(change)
+    return found
+
+
+async def between(record: Record, private: Mapping[str, Any], old: Policy, new: Policy, judge: Judge) -> list[Change]:
+    """Under `new`, against what `old` would make of the same: whatever else has changed since then is left out."""
+    before = await _enforced(record, private, old, judge)
+    after = await _enforced(record, private, new, judge)
+    found = (_change(record.id, way, before[way][0], now, basis) for way, (now, basis) in after.items())
+    return [change for change in found if change is not None]
+
+
+async def _enforced(
+    record: Record, private: Mapping[str, Any], policy: Policy, judge: Judge
+) -> dict[str, tuple[dict[str, Action], str]]:
+    """Direction -> the rules that would take effect with what they ask for, and what that is judged from."""
     facts = record.facts
     setting = Setting(
         facts.get("route") or "", facts.get("key") or "", facts.get("model") or "", facts.get("language") or ""
     )  # fmt: skip
     held, texts = policy.under(setting), private.get("texts")
-    found = []
+    found: dict[str, tuple[dict[str, Action], str]] = {}
     for direction, role in _DIRECTIONS:
-        said = [rule for rule in facts.get("rules", ()) if rule["direction"] == direction and rule["enforced"]]
         if texts:
             own = [t for t in texts if t["direction"] == direction]
             verdicts = [await judge(held, Segment(t["text"], t["role"], direction, tool=t.get("tool"))) for t in own]
             now = {o.rule: o.action for v in verdicts for o in v.outcomes if o.enforced}
         else:
-            scores = facts.get("scores", {}).get(direction, {})
+            said, scores = _said(record, direction), facts.get("scores", {}).get(direction, {})
             now = {r.id: r.action for r in held.rules if r.enforced and _speaks(r, direction, role, scores, said)}
-        if (change := _change(record.id, direction, said, now, "text" if texts else "scores")) is not None:
-            found.append(change)
+        found[direction] = now, "text" if texts else "scores"
     return found
+
+
+def _said(record: Record, direction: str) -> list[Mapping[str, Any]]:
+    return [rule for rule in record.facts.get("rules", ()) if rule["direction"] == direction and rule["enforced"]]
 
 
 def _speaks(
@@ -64,13 +90,11 @@ def _speaks(
     return any(one["rule"] == rule.id for one in said)
 
 
-def _change(id: str, direction: str, said: Sequence[Mapping[str, Any]], now: Mapping[str, Action], basis: str) -> Change | None:
-    rules = {one["rule"] for one in said if one["by"] != "policy"}
-    before = max((Action[one["action"].upper()] for one in said if one["by"] != "policy"), default=Action.PASS)
-    after = max(now.values(), default=Action.PASS)
-    if before is after and rules == set(now):
+def _change(id: str, direction: str, old: Mapping[str, Action], new: Mapping[str, Action], basis: str) -> Change | None:
+    before, after = (max(rules.values(), default=Action.PASS) for rules in (old, new))
+    if before is after and set(old) == set(new):
         return None
-    gained, lost = tuple(sorted(set(now) - rules)), tuple(sorted(rules - set(now)))
+    gained, lost = tuple(sorted(set(new) - set(old))), tuple(sorted(set(old) - set(new)))
     return Change(id, direction, str(before), str(after), gained, lost, basis)
 
 

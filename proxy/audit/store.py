@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    or_,
     select,
     text,
     update,
@@ -36,9 +37,13 @@ from proxy.audit.chain import START, digest, link, tag
 from proxy.audit.entry import Entry
 from proxy.audit.keyring import Keyring, beside
 from proxy.audit.schema import VERSION, ends, policies, records
+from proxy.types import Action
 
 COLUMNS = ("route", "key", "policy", "action", "answer", "status")  # of the facts
 _LOCK = 0x57454952  # PostgreSQL's advisory lock while the tables are made
+# As the recorder writes what a shadow would have done otherwise: other rules, or another action of the same rules.
+_ACTIONS = [str(action) for action in Action]
+_DIFFERS = ['"gained":["', '"lost":["', *(f'"action":"{a}","shadow":"{b}"' for a in _ACTIONS for b in _ACTIONS if a != b)]
 _ERASED = 1000  # records that one erasure names
 
 
@@ -55,13 +60,17 @@ class Query:
     since: float | None = None
     until: float | None = None
     after: int | None = None  # of a higher number
+    before: int | None = None  # of a lower one
+    id: str | None = None  # that begins so
     route: str | None = None
     key: str | None = None
     policy: str | None = None
     action: str | None = None  # of the prompt or of the answer
     rule: str | None = None
+    language: str | None = None
     about: str | None = None
     subject: str | None = None  # as `Keyring.subject` has it
+    differs: bool = False  # from what a shadow would have done
     limit: int | None = None
     newest: bool = False
 
@@ -75,6 +84,15 @@ class Record(NamedTuple):
     subject: str | None
     facts: dict[str, Any]
     sealed: bytes | None
+
+
+class Place(NamedTuple):
+    """Of a record in the chain. `holds`: its code fits its facts and the record before it."""
+
+    seq: int
+    last: int
+    code: bytes
+    holds: bool
 
 
 class Store:
@@ -191,6 +209,27 @@ class Store:
         with self._engine.connect() as connection:
             return connection.execute(select(policies.c.text).where(policies.c.sha == sha)).scalar()
 
+    def rows_of(self, chosen: Select[Any]) -> list[Any]:
+        """What some other question finds, as rows."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(chosen))
+
+    @property
+    def dialect(self) -> str:
+        return self._engine.dialect.name
+
+    def place(self, seq: int) -> Place | None:
+        """Where a record stands in the chain, as far as it and the one before it can tell. None if it is not there."""
+        near = select(records.c.seq, records.c.facts, records.c.code).where(records.c.seq.in_((seq - 1, seq)))
+        with self._engine.connect() as connection:
+            rows = {row.seq: row for row in connection.execute(near)}
+            (first, _), (last, _) = (self._end(connection, name) for name in ("first", "last"))
+        if seq not in rows:
+            return None
+        before = rows[seq - 1].code if seq - 1 in rows else first.code if first.seq == seq - 1 else b""
+        own = rows[seq]
+        return Place(seq, last.seq, own.code, own.code == link(self.keys.chain, before, seq, own.facts.encode()))
+
     def rows(self) -> Iterator[Row[Any]]:
         """As they are stored, in order."""
         with self._engine.connect() as connection:
@@ -303,6 +342,12 @@ def _selected(query: Query) -> Select[Any]:
         found = found.where(records.c.at < query.until)
     if query.after is not None:
         found = found.where(records.c.seq > query.after)
+    if query.before is not None:
+        found = found.where(records.c.seq < query.before)
+    if query.id is not None:
+        found = found.where(records.c.id.startswith(query.id, autoescape=True))
+    if query.language is not None:
+        found = found.where(records.c.facts.contains(f'"language":"{query.language}"', autoescape=True))
     if query.policy is not None:
         version = records.c.policy.startswith(query.policy + "@", autoescape=True)
         found = found.where((records.c.policy == query.policy) | version)
@@ -311,6 +356,8 @@ def _selected(query: Query) -> Select[Any]:
     if query.rule is not None:
         named = msgspec.json.encode(query.rule).decode()
         found = found.where(records.c.facts.contains(f'"rule":{named}', autoescape=True))
+    if query.differs:
+        found = found.where(or_(*(records.c.facts.contains(text, autoescape=True) for text in _DIFFERS)))
     found = found.order_by(records.c.seq.desc() if query.newest else records.c.seq)
     return found.limit(query.limit) if query.limit is not None else found
 

@@ -28,12 +28,15 @@ _ACTIONS = {str(action): action for action in Action}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One text. `expected`: it says what should become of it. `labels`: category -> whether it belongs there."""
+    """One text. `expected`: it says what should become of it. `labels`: category -> whether it belongs there. Of a decision
+    that somebody has marked: as what (`mark`), and the rule that it is `about`."""
 
     example: Example
     expected: bool
     labels: Mapping[str, bool] = field(default_factory=dict)
     id: str = ""
+    mark: str = ""
+    about: str = ""
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -48,7 +51,7 @@ def read_rows(path: Path) -> list[Row]:
     problems: list[Problem] = []
     for line, values in _of_csv(text) if is_csv else _of_lines(text):
         try:
-            rows.append(_row(values, str(path), line))
+            rows.append(row_of(values, str(path), line))
         except ValueError as error:
             problems.append(Problem(str(path), line, str(error)))
     if problems:
@@ -76,7 +79,7 @@ def _of_csv(text: str) -> Iterator[tuple[int, Any]]:
         yield line, None
 
 
-def _row(values: Any, file: str, line: int) -> Row:
+def row_of(values: Any, file: str, line: int) -> Row:
     """Raises ValueError."""
     if not isinstance(values, dict):
         raise ValueError("not a JSON object, or not a row of the header's columns")
@@ -103,4 +106,5 @@ def _row(values: Any, file: str, line: int) -> Row:
         raise ValueError(f'unknown category "{str(other[0])[:40]}"{did_you_mean(str(other[0]), CATEGORIES)}')
     example = Example(text, direction, _ACTIONS.get(action or "pass", Action.PASS), rule, line, role, file, tool=tool)
     known = {c: bool(v) for c, v in labels.items() if v is not None}
-    return Row(example, action is not None, known, str(values.get("id") or f"{Path(file).name}:{line}"))
+    id, mark, about = (str(values.get(name) or "") for name in ("id", "mark", "about"))
+    return Row(example, action is not None, known, id or f"{Path(file).name}:{line}", mark, about)

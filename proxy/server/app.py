@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import time
 from collections.abc import AsyncIterator
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy import metrics
@@ -33,6 +34,9 @@ from proxy.wire.apis import APIS
 from proxy.wire.openai import error
 from proxy.wire.parts import encode
 
+if TYPE_CHECKING:
+    from proxy.ui.app import Pages
+
 _UNREAD = "unguarded path"
 
 
@@ -40,7 +44,7 @@ def build(state: State) -> Starlette:
     guarded: dict[str, ASGIApp] = {api.path: Guarded(state, api) for api in APIS}
     guarded |= {"moderations": Moderations(state), "classify": Classify(state)}
     models = Models(state)
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/livez", livez),
         Route("/readyz", Ready(state)),
         Route("/metrics", Metrics(state)),
@@ -50,6 +54,8 @@ def build(state: State) -> Starlette:
         routes.append(Route(f"{root}/models", models, methods=["GET"]))
         unguarded = Watched(state, Unguarded(state))
         routes.append(Route(f"{root}/{{rest:path}}", unguarded, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
+    dashboard = Dashboard(state)
+    routes.append(Mount("/ui", dashboard))  # last: a route may be called so too
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
@@ -63,6 +69,7 @@ def build(state: State) -> Starlette:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+            await dashboard.close()
             await state.close()
 
     return Starlette(routes=routes, lifespan=life, exception_handlers={404: not_found, 405: not_found})
@@ -112,6 +119,25 @@ class Metrics:
         self._state.observe()
         metrics.tasks.set(len(asyncio.all_tasks()))
         await respond(send, 200, metrics.exposition(), [], CONTENT_TYPE_LATEST)
+
+
+class Dashboard:
+    """What is under /ui, imported when somebody first asks for it."""
+
+    def __init__(self, state: State) -> None:
+        self._state, self._making = state, asyncio.Lock()
+        self._pages: Pages | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._making:
+            if self._pages is None:
+                module = await asyncio.to_thread(importlib.import_module, "proxy.ui.app")
+                self._pages = module.Pages(self._state)
+        await self._pages.app(scope, receive, send)
+
+    async def close(self) -> None:
+        if self._pages is not None:
+            await self._pages.close()
 
 
 class Models:

@@ -97,7 +97,9 @@ class Exchange:
         first = next((one.text for one in fields if one.role == "user"), "")
         if shadow is not None and drawn(key, route, first) < self.matched.route.shadow_share:
             policy, shadow = shadow, policy
-        if policy.polyglot or (shadow is not None and shadow.by_language):
+        audit = self.snapshot.config.audit
+        recorded = audit is not None and audit.language
+        if recorded or policy.polyglot or (shadow is not None and shadow.by_language):
             own = [one.text for one in fields if one.prose and one.role == "user"]
             self.language = language_of("\n".join(own or [one.text for one in fields if one.prose]))
         setting = Setting(route, key, model if isinstance(model, str) else "", self.language)

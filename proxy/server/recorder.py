@@ -131,7 +131,7 @@ def _private(exchange: Exchange, texts: Texts) -> dict[str, Any] | None:
 
     said = [t._replace(text=kept(t.text))._asdict() for t in exchange.trace.texts]
     why = [{"rule": o.rule, "rationale": kept(o.rationale)} for o in exchange.outcomes if o.rationale]
-    return {"texts": said, **({"rationales": why} if why else {})}
+    return {"texts": said, "kept": texts, **({"rationales": why} if why else {})}
 
 
 def _difference(exchange: Exchange, one: Difference) -> dict[str, Any]:
