@@ -24,10 +24,10 @@ from proxy.policy.learn import learnt
 from proxy.policy.lint import lint
 from proxy.policy.load import Example, Policy, Rule, load_policy
 from proxy.policy.swap import swap
-from proxy.policy.template import TEMPLATES, Wish, begun
+from proxy.policy.template import PACKS, TEMPLATES, Wish, about, begun
 from proxy.policy.tune import ENOUGH, Tuned, at_cost, at_rate, measured, patch, rewritten
 from proxy.text.language import language_of
-from proxy.types import CATEGORIES, Segment, Verdict
+from proxy.types import CATEGORIES, Verdict
 from proxy.workbench import find_policy, load_queue, open_guard
 
 _CONFIG = click.option("--config", "config_path", envvar="WEIR_CONFIG", type=click.Path(path_type=Path))
@@ -97,11 +97,6 @@ def policy_test(files: tuple[Path, ...], cases: tuple[Path, ...], junit_path: Pa
         click.get_current_context().exit(1)
 
 
-def _segment(example: Example) -> Segment:
-    role = "document" if example.speaker == "tool" else example.speaker
-    return Segment(example.text, role, example.direction, tool=example.tool)
-
-
 def _held(found: Policy, example: Example) -> Policy:
     """The rules that hold where the example is said. What it does not say exempts nobody; its language is plain to see."""
     setting = example.setting
@@ -112,7 +107,7 @@ def _held(found: Policy, example: Example) -> Policy:
 
 async def _tested(guard: Guard, found: Policy, cases: Iterable[Example]) -> list[CaseResult]:
     async def judge(example: Example) -> Verdict:
-        return await guard.judge(_held(found, example), _segment(example))
+        return await guard.judge(_held(found, example), example.segment)
 
     results = await run_examples(found, judge, cases)
     await guard.cascade.close()
@@ -183,7 +178,7 @@ def _shadowed(before: Path, after: Path, config: Config, url: str | None, limit:
 async def _verdicts(guard: Guard, found: Policy, rows: Sequence[Row]) -> list[Verdict]:
     verdicts: list[Verdict] = []
     for at in range(0, len(rows), 64):
-        verdicts += await asyncio.gather(*(guard.judge(found, _segment(row.example)) for row in rows[at : at + 64]))
+        verdicts += await asyncio.gather(*(guard.judge(found, row.example.segment) for row in rows[at : at + 64]))
     return verdicts
 
 
@@ -242,7 +237,7 @@ def _tuned(
     """The rule's new threshold, or why there is none."""
     sides: dict[bool, list[float]] = {True: [], False: []}
     for row, found in zip(rows, scores, strict=True):
-        segment = _segment(row.example)
+        segment = row.example.segment
         label = row.labels.get(rule.category)
         if label is not None and rule.concerns(segment.direction, segment.role, segment.tool) and rule.category in found:
             sides[label].append(found[rule.category])
@@ -319,7 +314,11 @@ def policy_promote(candidate: Path, live: Path, untested: bool, config_path: Pat
 
 @policy.command("new")
 @click.argument("name")
-@click.option("--template", type=click.Choice(list(TEMPLATES)), help="; ".join(f"{k}: {v}" for k, v in TEMPLATES.items()))
+@click.option(
+    "--template",
+    type=click.Choice([*TEMPLATES, *PACKS]),
+    help="; ".join(f"{k}: {v}" for k, v in TEMPLATES.items()) + "; the others are the policies that come with Weir.",
+)
 @click.option("--block", multiple=True, type=click.Choice(CATEGORIES), help="A category to block; may be repeated.")
 @click.option("--redact", multiple=True, type=click.Choice(sorted(ENTITIES)), help="An entity to take out; may be repeated.")
 @click.option("--keyword", multiple=True, help="A word or phrase to block; may be repeated.")
@@ -340,23 +339,25 @@ def policy_new(
     ask = not yes and sys.stdin.isatty()
     if ask and template is None:
         for key, what in TEMPLATES.items():
-            click.echo(f"  {key:8} {what}", err=True)
-        template = click.prompt("Begin with", default="general", type=click.Choice(list(TEMPLATES)), err=True)
-    if ask and streaming is None:
+            click.echo(f"  {key:15} {what}", err=True)
+        for key, pack in PACKS.items():
+            click.echo(f"  {key:15} {about(pack)}", err=True)
+        template = click.prompt(
+            "Begin with", default="general", type=click.Choice([*TEMPLATES, *PACKS]), show_choices=False, err=True
+        )
+    if ask and streaming is None and template not in PACKS:
         click.echo(
             "  hold: no character leaves unjudged; buffer: the whole answer first; follow: judged behind the stream", err=True
         )
         streaming = click.prompt("Streams", default="hold", type=click.Choice(["hold", "buffer", "follow"]), err=True)
-    if ask and on_error is None:
+    if ask and on_error is None and template not in PACKS:
         blocks = click.confirm("Block a text that could not be judged", default=True, err=True)
         on_error = "block" if blocks else "pass"
     if ask and not keyword:
         words = click.prompt("Words to block, with commas between them", default="", show_default=False, err=True)
         keyword = tuple(w.strip() for w in words.split(",") if w.strip())
     words = text_path.read_text(encoding="utf-8") if text_path else ""
-    text = begun(
-        Wish(name, template or "general", streaming or "hold", on_error or "block", block, redact, keyword, judge, words)
-    )
+    text = begun(Wish(name, template or "general", streaming or "", on_error or "", block, redact, keyword, judge, words))
     target = out or _default_place(name, config_path)
     if str(target) == "-":
         click.echo(text, nl=False)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from proxy.cli import main
 from proxy.policy.lint import tokens_about
-from proxy.policy.template import TEMPLATES, WORDS
+from proxy.policy.template import PACKS, TEMPLATES, WORDS
 from tests.judge.scripted import ScriptedJudge, said, serving
 
 BIRDS = """\
@@ -176,6 +179,46 @@ def test_new_makes_a_policy_that_holds(tmp_path: Path, template: str) -> None:
         assert test.exit_code == 0, test.output
     again = weir("policy", "new", "mine", "--out", file, "--yes")
     assert again.exit_code == 2 and "exists already" in again.output
+
+
+def test_new_from_a_policy_that_comes_with_weir(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    made = weir("policy", "new", "mine", "--template", "code-assistant", "--keyword", "bluebird", "--streaming", "buffer",
+                "--redact", "ip", "--out", file, "--yes")  # fmt: skip
+    assert made.exit_code == 0, made.output
+    theirs, mine = PACKS["code-assistant"].read_text().splitlines(), file.read_text().splitlines()
+    assert [one for one in theirs if one not in mine] == ["name: code-assistant", "streaming: hold"]
+    assert "name: mine" in mine and "streaming: buffer" in mine and "# For an agent" in mine[0]
+    assert "fine" in weir("policy", "lint", file).output
+    held = weir("policy", "test", file)
+    assert held.exit_code == 0, held.output
+    assert weir("check", "a bluebird", "--policy", file).exit_code == 1
+
+
+def test_new_asks_at_a_terminal(tmp_path: Path) -> None:
+    """What is not given is asked; a pack has its own answers to most."""
+    asked = by_hand(tmp_path, "general\nbuffer\nn\nbluebird, robin\n")
+    assert all(word in asked for word in ("Begin with", "education", "For minors", "Streams", "could not be judged", "Words"))
+    made = (tmp_path / "policies" / "mine.yaml").read_text()
+    assert all(part in made for part in ("streaming: buffer", "on_error: pass", '["bluebird", "robin"]', "category: hate"))
+    (tmp_path / "policies" / "mine.yaml").unlink()
+    asked = by_hand(tmp_path, "nonsense\nhealth\n\n")
+    assert "is not one of" in asked and "Streams" not in asked
+    assert "name: mine" in (tmp_path / "policies" / "mine.yaml").read_text()
+
+
+def by_hand(folder: Path, answers: str) -> str:
+    """`weir policy new mine`, with somebody at the keyboard; what they were shown."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "proxy", "policy", "new", "mine"]
+    with subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        os.write(ours, answers.encode())
+        out, told = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0, told.decode()
+    assert b"is yours to edit" in out
+    return told.decode()
 
 
 def test_new_by_flags(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from proxy.model.learner import Learner
 from proxy.policy.circumstances import NOWHERE, Setting, When
 from proxy.policy.schema import DEFAULT_FPR, Detect, OnError, PolicyFile, RuleFile
 from proxy.policy.wording import REFUSAL, Wording, said_in
-from proxy.types import Action, Direction, Pattern
+from proxy.text.jsontext import JsonText
+from proxy.types import Action, Direction, Pattern, Segment
 from proxy.yamlfile import FileError, Loc, Positions, Problem, unknown
 
 # The model is calibrated for three voices; every role speaks with one of them.
@@ -132,6 +133,14 @@ class Example:
         """Who said it, if it does not say: in a prompt a tool has answered, in a completion it is called."""
         silent = "user" if self.tool is None else "document"
         return self.role or (silent if self.direction == "prompt" else "assistant")
+
+    @property
+    def segment(self) -> Segment:
+        """As it would be read in a request. What a tool is called with is JSON: the text is what that stands for."""
+        role = "document" if self.speaker == "tool" else self.speaker
+        called = self.tool is not None and self.direction == "completion" and self.text.startswith(("{", "["))
+        text = JsonText().feed(self.text, final=True) if called else self.text
+        return Segment(text, role, self.direction, tool=self.tool)
 
 
 @dataclass(frozen=True, slots=True)

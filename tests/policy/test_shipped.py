@@ -11,7 +11,7 @@ from proxy.detect.scanner import Scanner
 from proxy.policy.cases import run_examples
 from proxy.policy.decide import decide
 from proxy.policy.load import Example, load_policy
-from proxy.types import CATEGORIES, Action, Segment, Verdict
+from proxy.types import CATEGORIES, Action, Verdict
 from tests.policy.scripted import TABLE
 
 PATHS = sorted(builtin.POLICIES.glob("*.yaml"))
@@ -23,8 +23,8 @@ async def test_examples_that_patterns_decide(path: Path) -> None:
     scanner = Scanner(policy.patterns.values())
 
     def judge(example: Example) -> Verdict:
-        findings = scanner.select(policy.pattern_ids(example.direction)).scan(example.text).findings
-        return decide(policy, Segment(example.text, example.speaker, example.direction), findings, None, ())
+        findings = scanner.select(policy.pattern_ids(example.direction)).scan(example.segment.text).findings
+        return decide(policy, example.segment, findings, None, ())
 
     asks = {r.id for r in policy.rules if r.scored}
     results = [r for r in await run_examples(policy, judge) if r.example.rule not in asks]
@@ -32,9 +32,19 @@ async def test_examples_that_patterns_decide(path: Path) -> None:
     assert len(results) >= 6
 
 
-@pytest.mark.parametrize("name", ["health", "permissive"])
-def test_packs_have_twenty_examples(name: str) -> None:
-    assert len(load_policy(builtin.POLICIES / f"{name}.yaml", TABLE).examples) >= 20
+@pytest.mark.parametrize("path", [p for p in PATHS if p.stem != "default"], ids=lambda p: p.stem)
+def test_packs_have_twenty_examples_of_every_kind(path: Path) -> None:
+    """Both directions, what is stopped and what must pass, and no text twice."""
+    examples = load_policy(path, TABLE).examples
+    assert len(examples) >= 20 and len({(e.text, e.tool) for e in examples}) == len(examples)
+    for direction in ("prompt", "completion"):
+        own = [e for e in examples if e.direction == direction]
+        assert sum(e.action is Action.PASS for e in own) >= 2 and sum(e.action is not Action.PASS for e in own) >= 2
+
+
+def test_the_packs_are_there() -> None:
+    named = "strict balanced permissive health education social finance support code-assistant service-public default"
+    assert {p.stem for p in PATHS} == set(named.split())
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
