@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from proxy.upstream import Call, Response
+from proxy.upstream.whole import Whole
 from proxy.wire import sse
 from proxy.wire.parts import decode, encode
 
@@ -40,12 +41,12 @@ class Demo:
 
     async def open(self, call: Call) -> Response:
         if call.path == "models":
-            return _Whole(
+            return Whole(
                 encode({"object": "list", "data": [{"id": "demo", "object": "model", "created": 0, "owned_by": "weir"}]})
             )
         body = decode(call.body)
         if call.path == "embeddings":
-            return _Whole(_embeddings(body))
+            return Whole(_embeddings(body))
         if call.path == "completions":
             return self._completion(body)
         if call.path.startswith("messages"):
@@ -60,7 +61,7 @@ class Demo:
             {"index": i, "message": _message(text, tool), "logprobs": None, "finish_reason": "tool_calls" if tool else "stop"}
             for i in range(count)
         ]
-        return _Whole(encode({**head, "object": "chat.completion", "choices": choices, "usage": _usage(text)}))
+        return Whole(encode({**head, "object": "chat.completion", "choices": choices, "usage": _usage(text)}))
 
     def _completion(self, body: dict[str, Any]) -> Response:
         asked = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
@@ -73,7 +74,7 @@ class Demo:
         }
         if not body.get("stream"):
             choices = [{"index": i, "text": t, "logprobs": None, "finish_reason": "stop"} for i, t in enumerate(said)]
-            return _Whole(encode({**head, "choices": choices, "usage": _usage(" ".join(said))}))
+            return Whole(encode({**head, "choices": choices, "usage": _usage(" ".join(said))}))
         events = [(i, token, None) for i, text in enumerate(said) for token in _TOKEN.findall(text)]
         events += [(i, "", "stop") for i, _ in enumerate(said)]  # type: ignore[misc]
         chunks = [
@@ -84,7 +85,7 @@ class Demo:
 
     def _anthropic(self, body: dict[str, Any], count: bool) -> Response:
         if count:
-            return _Whole(encode({"input_tokens": len(_TOKEN.findall(str(body["messages"])))}))
+            return Whole(encode({"input_tokens": len(_TOKEN.findall(str(body["messages"])))}))
         text, tool = answer(body)
         block: dict[str, Any] = {"type": "text", "text": text}
         if tool:
@@ -94,7 +95,7 @@ class Demo:
         head = {"id": f"msg_demo{time.time_ns():x}", "type": "message", "role": "assistant", "model": body["model"]}
         reason = "tool_use" if tool else "end_turn"
         if not body.get("stream"):
-            return _Whole(encode({**head, "content": [block], "stop_reason": reason, "stop_sequence": None, "usage": usage}))
+            return Whole(encode({**head, "content": [block], "stop_reason": reason, "stop_sequence": None, "usage": usage}))
         begun = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
         empty = {**block, "input": {}} if tool else {**block, "text": ""}
         events: list[dict[str, Any]] = [
@@ -172,23 +173,6 @@ def _chunks(head: dict[str, Any], text: str, tool: dict[str, Any] | None, count:
     if usage:
         out.append(sse.encode(encode({**head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(text)})))
     return [*out, sse.encode(sse.DONE)]
-
-
-class _Whole:
-    status = 200
-
-    def __init__(self, body: bytes) -> None:
-        self.headers = [("content-type", "application/json")]
-        self._body = body
-
-    async def read(self) -> bytes:
-        return self._body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-    def close(self) -> None:
-        return None
 
 
 class _Stream:

@@ -30,6 +30,7 @@ from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_c
 
 from proxy.config import LiteLLMProvider, Timeouts
 from proxy.upstream import Call, Response, UpstreamError
+from proxy.upstream.whole import Whole
 from proxy.wire import sse
 from proxy.wire.apis import APIS
 from proxy.wire.parts import decode, encode
@@ -77,7 +78,7 @@ class LiteLLM:
             known = (
                 [] if "*" in self._model else [{"id": self._model, "object": "model", "created": 0, "owned_by": self._system}]
             )
-            return _Whole(200, encode({"object": "list", "data": known}))
+            return Whole(encode({"object": "list", "data": known}))
         fields = _FIELDS.get(call.path)
         if fields is None:
             return _refused(404, f"litellm does not translate /v1/{call.path[:100]}.", "not_translated")
@@ -116,7 +117,7 @@ class LiteLLM:
             raise UpstreamError(f"The provider could not be reached ({type(error).__name__}).") from error
         except Exception as error:  # litellm's own, each provider's, and whatever its translation stumbles over
             return _failed(error)
-        return _Whole(200, encode(_complete(path, _plain(answer))))
+        return Whole(encode(_complete(path, _plain(answer))))
 
     async def close(self) -> None:
         await close_litellm_async_clients()
@@ -223,7 +224,7 @@ def _event(path: str, item: Any) -> bytes:
     return sse.encode(encode(body), str(body["type"]) if path == "responses" else "")
 
 
-def _failed(error: Exception) -> _Whole:
+def _failed(error: Exception) -> Whole:
     """What the provider, or litellm in its place, says instead of an answer."""
     origins = list(_origins(error))
     status = next((code for one in origins if (code := _status_of(one)) is not None), None)
@@ -242,7 +243,7 @@ def _failed(error: Exception) -> _Whole:
         n: v for one in reversed(origins) for n, v in dict(getattr(getattr(one, "response", None), "headers", {})).items()
     }
     kept = [(name.lower(), str(value)) for name, value in headers.items() if name.lower() in ("retry-after", "retry-after-ms")]
-    return _Whole(status, encode({"error": told}), kept)
+    return Whole(encode({"error": told}), status, kept)
 
 
 def _origins(error: BaseException | None) -> Iterator[BaseException]:
@@ -276,24 +277,9 @@ def _provider_said(text: str) -> dict[str, Any]:
     return {key: value for key, value in named.items() if isinstance(value, str)}
 
 
-def _refused(status: int, message: str, code: str, param: str | None = None) -> _Whole:
+def _refused(status: int, message: str, code: str, param: str | None = None) -> Whole:
     kind = "invalid_request_error" if status < 500 else "upstream_error"
-    return _Whole(status, encode({"error": {"message": message, "type": kind, "param": param, "code": code}}))
-
-
-class _Whole:
-    def __init__(self, status: int, body: bytes, headers: list[tuple[str, str]] | None = None) -> None:
-        self.status, self._body = status, body
-        self.headers = [("content-type", "application/json"), *(headers or [])]
-
-    async def read(self) -> bytes:
-        return self._body
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._body
-
-    def close(self) -> None:
-        return None
+    return Whole(encode({"error": {"message": message, "type": kind, "param": param, "code": code}}), status)
 
 
 class _Stream:

@@ -3,8 +3,12 @@ Bedrock is answered, inspected and blocked like any other answer."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +16,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.server.conftest import POLICY, Weir, running
+from tests.server.conftest import POLICY, Weir, free_port, running
 from tests.upstream.client import Clients
 from tests.upstream.foreign import CITY, THOUGHT, Foreign, serving
 from tests.upstream.speech import TEXT
@@ -35,6 +39,10 @@ providers:
             ejection: {{failures: 100000}}, api_version: 2024-10-21, translate: [messages, responses]}}
   azure-v1: {{type: azure, base_url: "http://127.0.0.1:{port}/openai/v1", api_key: "azure-upstream", retries: {{attempts: 0}},
             ejection: {{failures: 100000}}}}
+  real: {{type: openai, base_url: "http://127.0.0.1:{real}/v1", api_key: "sk-real", translate: [messages, responses],
+          retries: {{attempts: 0}}, ejection: {{failures: 100000}}}}
+  through: {{type: litellm, model: "openai/*", base_url: "http://127.0.0.1:{real}/v1", api_key: "sk-real",
+             retries: {{attempts: 0}}, ejection: {{failures: 100000}}}}
   callers: {{type: openai, base_url: "http://127.0.0.1:{port}/v1", translate: [messages], retries: {{attempts: 0}}}}
 routes:
   - {{name: claude, match: {{model: claude}}, provider: claude, policy: test}}
@@ -45,6 +53,9 @@ routes:
   - {{name: strict, match: {{model: strict}}, provider: gemini, model: gemini-2.5-flash, policy: strict}}
   - {{name: azure, match: {{model: azure}}, provider: azure, policy: test}}
   - {{name: azure-v1, match: {{model: azure-v1}}, provider: azure-v1, policy: test}}
+  - {{name: real, match: {{model: river}}, provider: real, policy: test}}
+  - {{name: nowhere, match: {{model: nowhere}}, provider: real, policy: test}}
+  - {{name: through, match: {{model: through}}, provider: through, model: river, policy: test}}
   - {{name: callers, match: {{model: callers}}, provider: callers, policy: test}}
 """
 SYSTEMS = ("claude", "gemini", "bedrock", "chatty", "native", "azure")
@@ -57,11 +68,47 @@ def foreign() -> Foreign:
 
 
 @pytest.fixture(scope="module")
-def weir(foreign: Foreign, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
+def real() -> int:
+    """The port of the server that is not ours."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def weir(foreign: Foreign, real: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
     strict = POLICY.replace("name: test", "name: strict").replace("[bluebird,", "[meadows,")
     folder = tmp_path_factory.mktemp("foreign")
-    with serving(foreign) as port, running(folder, CONFIG.format(port=port), test=POLICY, strict=strict) as one:
+    with serving(foreign) as port, running(folder, CONFIG.format(port=port, real=real), test=POLICY, strict=strict) as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def river(real: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """litellm's own proxy, which WEIR_LITELLM_PROXY names, with a model `river` that says `TEXT`."""
+    program = os.environ.get("WEIR_LITELLM_PROXY")
+    if program is None:
+        if os.environ.get("WEIR_CI"):
+            pytest.fail("WEIR_LITELLM_PROXY must name the `litellm` of an environment with litellm[proxy]")
+        pytest.skip("needs litellm[proxy]: set WEIR_LITELLM_PROXY")
+    folder = tmp_path_factory.mktemp("river")
+    known = {"model": "openai/mock", "api_key": "none", "mock_response": TEXT}
+    settings = {"model_list": [{"model_name": "river", "litellm_params": known}], "general_settings": {"master_key": "sk-real"}}
+    (folder / "config.yaml").write_text(json.dumps(settings))
+    command = [program, "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(real)]
+    offline = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=offline)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{real}/health/liveliness", timeout=5):
+            break
+        time.sleep(0.2)
+    else:
+        process.kill()
+        process.wait()
+        pytest.fail((folder / "log").read_text()[-2000:])
+    yield
+    process.kill()
+    process.wait(30)
 
 
 @pytest.fixture
@@ -241,3 +288,26 @@ def test_azures_places_and_keys(client: openai.OpenAI, foreign: Foreign) -> None
         assert (made.choices[0].message.content or "").strip() == TEXT.strip()
         path, headers, _ = foreign.requests[-1]
         assert (path, headers["api-key"], "authorization" in headers) == (place, "azure-upstream", False)
+
+
+# -- a server that is not ours
+
+
+@pytest.mark.parametrize("model", ["river", "through"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_server_that_is_not_ours(weir: Weir, river: None, model: str, stream: bool) -> None:
+    async with Clients(weir.url, model) as clients:
+        for api in ("chat", "messages", "responses", "completions") if model == "river" else ("chat", "completions"):
+            outcome = await clients.ask(api, stream)
+            assert (outcome.status, outcome.broken, outcome.text.strip()) == (200, False, TEXT.strip()), (api, outcome)
+
+
+async def test_what_it_refuses_is_refused_as_it_says(weir: Weir, river: None) -> None:
+    async with Clients(weir.url, "nowhere") as clients:
+        for api in ("chat", "messages"):
+            outcome = await clients.ask(api, False)
+            assert outcome.status == 400 and "Invalid model name" in json.dumps(outcome.error), (api, outcome)
+
+
+def test_its_models_are_listed(client: openai.OpenAI, river: None) -> None:
+    assert {"river", "gemini", "claude"} <= {one.id for one in client.models.list()}
