@@ -78,7 +78,7 @@ def _moment(value: Any) -> Any:
 
 def _store(value: str) -> str:
     if not re.match(r"(rediss?|unix)://", value):
-        raise ValueError('the "url" of limits begins with "redis://", "rediss://" or "unix://"')
+        raise ValueError('a Redis "url" begins with "redis://", "rediss://" or "unix://"')
     return value
 
 
@@ -478,6 +478,14 @@ class Limits(_Part):
     on_error: Literal["local", "allow", "deny"] = "local"
 
 
+class Verdicts(_Part):
+    """Where several Weirs remember together what was judged, for `lifetime`. `key` is the secret that hides it."""
+
+    url: Annotated[str, AfterValidator(_store)] = Field(repr=False)
+    key: str = Field(min_length=16, repr=False)
+    lifetime: Seconds = 3600.0
+
+
 class Config(BaseModel):
     """One config file, valid in itself. `source` is the file it came from."""
 
@@ -496,6 +504,7 @@ class Config(BaseModel):
     policies: str | None = None
     prices: dict[str, Price] = {}
     limits: Limits = Limits()
+    verdicts: Verdicts | None = None
 
     _source: Path = PrivateAttr(default=builtin.CONFIG)
 
@@ -617,6 +626,8 @@ def _checked(config: Config) -> Iterable[Wrong]:
     yield from _checked_admins(config)
     if config.limits.url and not _installed("redis"):
         yield ("limits", "url"), "shared limits need the redis extra: pip install 'weir[redis]'"
+    if config.verdicts is not None and not _installed("redis"):
+        yield ("verdicts", "url"), "shared verdicts need the redis extra: pip install 'weir[redis]'"
     if config.audit is not None and config.audit.is_shared:
         if config.audit.key is None:
             yield ("audit",), 'a decision log in PostgreSQL needs a "key", the same for all who write to it'

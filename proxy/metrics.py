@@ -33,6 +33,9 @@ batch_texts = Histogram(
 queue_depth = Gauge("weir_queue_depth", "Texts waiting for the classifier", registry=registry, multiprocess_mode="livesum")
 cache_hits = Gauge("weir_verdict_cache_hits", "Texts whose scores were known", registry=registry, multiprocess_mode="sum")
 cache_misses = Gauge("weir_verdict_cache_misses", "Texts that were not known yet", registry=registry, multiprocess_mode="sum")
+verdicts_shared = Counter(
+    "weir_verdicts_shared", "Verdicts that were looked for in Redis, by what came back", ["result"], registry=registry
+)
 screened = Gauge(
     "weir_screened", "Texts that the screen said are surely fine, so that the classifier did not read them", registry=registry,
     multiprocess_mode="sum",

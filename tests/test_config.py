@@ -205,7 +205,7 @@ def test_a_relative_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ),
         (
             HEAD + ROUTE + "limits: {url: memcached://h}",
-            ['5: the "url" of limits begins with "redis://", "rediss://" or "unix://"'],
+            ['5: a Redis "url" begins with "redis://", "rediss://" or "unix://"'],
         ),
         (HEAD + ROUTE + f"keys:\n  - {{name: a, sha256: {DIGEST}, routes: [q, r]}}", ['6: unknown route "q"; known: r']),
         (

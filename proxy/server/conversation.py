@@ -81,6 +81,15 @@ class Memory:
         if len(self._known) > self._size:
             self._known.popitem(last=False)
 
+    async def fetch(self, keys: Sequence[bytes]) -> None:
+        """Before `get` is asked for them: what others may know of them is known here then."""
+
+    def flush(self) -> None:
+        """After `put`: others may know of it now."""
+
+    async def close(self) -> None:
+        return None
+
 
 class _Keys:
     """What a verdict depends on, as one short name: first all that is the same for the texts of a request."""
@@ -101,6 +110,7 @@ async def judged(guard: Guard, policy: Policy, told: Told, memory: Memory, defer
     """The verdict on each text, seams included."""
     keys = _Keys(guard, policy)
     own = [keys.of(segment, prose) for segment, prose in told]
+    await memory.fetch(own)
     known = [memory.get(key) for key in own]
     missing = [i for i, verdict in enumerate(known) if verdict is None]
     fresh = await asyncio.gather(*(guard.judge(policy, told[i][0], prose=told[i][1], defer=defer) for i in missing))
@@ -113,7 +123,9 @@ async def judged(guard: Guard, policy: Policy, told: Told, memory: Memory, defer
         assert found is not None
         old = index not in missing and _is_old(segment, newest)
         verdicts.append(_withheld(segment, found) if old and found.action is Action.BLOCK else found)
-    return await _with_seams(guard, policy, told, verdicts, memory, keys, newest)
+    whole = await _with_seams(guard, policy, told, verdicts, memory, keys, newest)
+    memory.flush()
+    return whole
 
 
 def _turn(segment: Segment) -> tuple[object, ...] | None:
@@ -178,6 +190,7 @@ async def _with_seams(
         for piece in seam.pieces if verdict.outcomes or verdict.not_inspected else ():
             verdicts[piece.number] = _joined(verdicts[piece.number], _within(verdict, piece))
 
+    await memory.fetch([key for index, earlier in _cuts(told, verdicts) for key in _keys_of(told, index, earlier, keys, reads)])
     for index, earlier in _cuts(told, verdicts):
         plain = _seam(told, index, earlier, "")
         key = keys.of(plain.segment, False)
@@ -229,6 +242,12 @@ def _glues(told: Told, index: int, earlier: list[int]) -> tuple[str, ...]:
     """A model reads two texts one after the other. Where the cut may go through a word, it is read without the cut, too."""
     left, right = told[earlier[-1]][0].text[-1], told[index][0].text[0]
     return (" ", "") if left.isalnum() and right.isalnum() and not right.isupper() else (" ",)
+
+
+def _keys_of(told: Told, index: int, earlier: list[int], keys: _Keys, reads: bool) -> list[bytes]:
+    plain = keys.of(_seam(told, index, earlier, "").segment, False)
+    glues = _glues(told, index, earlier) if reads else ()
+    return [plain, *(keys.of(_seam(told, index, earlier, glue).segment, True) for glue in glues)]
 
 
 def _seam(told: Told, index: int, earlier: list[int], glue: str) -> _Seam:

@@ -31,6 +31,7 @@ from proxy.server.conversation import Memory
 from proxy.server.limits import Grant, Limiter
 from proxy.server.prices import Prices
 from proxy.server.recorder import ending, step_json
+from proxy.server.verdicts import Shared
 from proxy.telemetry.watch import current
 from proxy.upstream.fallback import Fallbacks
 from proxy.upstream.make import member
@@ -90,7 +91,8 @@ class State:
         """Raises FileError with every problem of the configuration and its policies."""
         config = load_config(config_path)
         snapshot = Snapshot.of(config, load_guard(config, queue), providers(config))
-        return cls(config_path, snapshot, queue, limiter=Limiter.of_config(config))
+        memory = Shared(config.verdicts) if config.verdicts is not None else Memory()
+        return cls(config_path, snapshot, queue, limiter=Limiter.of_config(config), memory=memory)
 
     @classmethod
     def open(cls, config_path: Path | None) -> State:
@@ -222,6 +224,7 @@ class State:
         for one in (*self._retired, *self.snapshot.providers.values(), *self.snapshot.guard.cascade.judges.values()):
             await one.close()
         await self.limiter.counters.close()
+        await self.memory.close()
         if self.audit is not None:
             await asyncio.to_thread(self.audit.close)
         if self.telemetry is not None:
