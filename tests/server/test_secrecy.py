@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.telemetry.receiver import Received, over_http
+
 from .conftest import Upstream, Weir, answer, chunk, free_port, start, streamed, whole
 from .test_keys import key_line, write_home
+from .test_workers import until
 
 CANARIES = {
     "one": "canary-1-Zk3JqW8vTn5RxL2p",
@@ -21,6 +24,7 @@ CANARIES = {
     "userinfo": "canary-3-Vb1NxK5tRw0JzA8o",
     "redis": "canary-4-Pe6LiG3mXy2DuS9h",
     "env": "canary-5-Fq4OcT7kEj8BwN1r",
+    "telemetry": "canary-6-Ty8VmD2rLq7XnB4s",
 }
 CALLER = "token-caller"
 CONFIG = """
@@ -34,6 +38,7 @@ routes:
   - {{name: odd, match: {{model: odd}}, provider: odd, policy: test}}
   - {{name: all, provider: fake, policy: test, unguarded: [/v1/files]}}
 limits: {{url: "redis://:{redis}@127.0.0.1:{nowhere}/0"}}
+telemetry: {{endpoint: "{receiver}", headers: {{authorization: "Bearer {telemetry}"}}}}
 keys:
 """
 
@@ -41,8 +46,8 @@ keys:
 class Witness:
     """Asks, and keeps all that it hears."""
 
-    def __init__(self, weir: Weir) -> None:
-        self.weir = weir
+    def __init__(self, weir: Weir, received: Received) -> None:
+        self.weir, self.received = weir, received
         self.heard: list[str] = []
 
     def ask(self, model: str = "m", path: str = "/v1/chat/completions", raw: bytes | None = None, **more: Any) -> int:
@@ -71,6 +76,7 @@ class Witness:
 
     def look(self) -> None:
         self.heard += [self.weir.get(path) for path in ("/readyz", "/metrics", "/livez")]
+        self.heard.append(repr(self.received.raw))
         self.heard.append(self.weir.log.read_text())
         for name, canary in {**CANARIES, "caller": CALLER}.items():
             for one in self.heard:
@@ -78,17 +84,23 @@ class Witness:
 
 
 @pytest.fixture
-def text(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("WEIR_CANARY", CANARIES["env"])
-    return CONFIG.format(upstream=upstream.port, nowhere=free_port(), **CANARIES) + key_line(
-        "caller", "requests_per_minute: 99"
-    )
+def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[Received]:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    with over_http() as receiver:
+        yield receiver
 
 
 @pytest.fixture
-def witness(text: str, tmp_path: Path) -> Iterator[Witness]:
+def text(upstream: Upstream, received: Received, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("WEIR_CANARY", CANARIES["env"])
+    config = CONFIG.format(upstream=upstream.port, nowhere=free_port(), receiver=received.url, **CANARIES)
+    return config + key_line("caller", "requests_per_minute: 99")
+
+
+@pytest.fixture
+def witness(text: str, received: Received, tmp_path: Path) -> Iterator[Witness]:
     weir = start(write_home(tmp_path, text), tmp_path / "log", "--log-level", "debug")
-    yield Witness(weir)
+    yield Witness(weir, received)
     weir.process.terminate()
     weir.process.wait(30)
 
@@ -120,6 +132,7 @@ def test_answers_and_errors(witness: Witness, upstream: Upstream) -> None:
     assert ask() == 502
     upstream.script = lambda body: [f"HTTP/1.1 400 No\r\nx-echo: Bearer {key}\r\ncontent-length: 2\r\n\r\n{{}}".encode()]
     assert ask() == 400
+    until(lambda: witness.received.spans and CANARIES["telemetry"] in witness.received.headers[0])  # there it belongs
     witness.look()
     assert "Redis does not answer" in witness.heard[-1]
 
