@@ -238,11 +238,13 @@ class Guarded:
 
         async def compared() -> None:
             found: list[Difference] = []
+            own = current.set(None)  # what the shadow looks at is not the request's
             try:
                 guard = exchange.snapshot.guard
                 found = await shadow.compare(guard, exchange.read, exchange.context, exchange.history)
                 count(exchange.id, route, policy, shadow.policy, found)
             finally:
+                current.reset(own)
                 await self._recorded(exchange, status, seconds, found)
 
         if not self._state.later(compared):

@@ -41,7 +41,7 @@ def begun(exchange: Exchange, api: str) -> Entry:
 
 
 def ended(exchange: Exchange, api: str, status: int, seconds: float, texts: Texts, differences: Iterable[Difference]) -> Entry:
-    trace = exchange.trace
+    trace, watch = exchange.trace, current.get()
     answer = max((r.verdict.action for r in exchange.read if r.direction == "completion"), default=Action.PASS)
     facts: dict[str, Any] = {
         **_whose(exchange, api),
@@ -52,6 +52,7 @@ def ended(exchange: Exchange, api: str, status: int, seconds: float, texts: Text
         "error": trace.error,
         "rules": _rules(exchange.read),
         "steps": [step_json(step) for step in exchange.steps],
+        "looked": {stage: [texts, _ms(seconds)] for stage, (texts, seconds) in watch.stages.items()} if watch else {},
         "not_inspected": [f"{f.detector}: {f.reason}" for f in exchange.skipped],
         "scores": rounded(trace.scores),
         "chars": {"prompt": asdict(trace.prompt), "completion": asdict(trace.completion)},
@@ -64,12 +65,13 @@ def ended(exchange: Exchange, api: str, status: int, seconds: float, texts: Text
 
 def _whose(exchange: Exchange, api: str) -> dict[str, Any]:
     route, policy, asked = exchange.matched.route, exchange.policy, exchange.body.get("model")
+    watch = current.get()
     return {
         "api": api,
         "stream": exchange.trace.streamed,
         "route": route.name,
         "key": exchange.trace.key or None,
-        "provider": route.provider,
+        "provider": (watch.provider if watch is not None else "") or route.provider,
         "model": asked[:100].encode("utf-8", "replace").decode() if isinstance(asked, str) else None,
         "sent": route.model,
         "policy": policy.ref,

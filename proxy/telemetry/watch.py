@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy import metrics
@@ -31,6 +31,11 @@ class Look(NamedTuple):
     failed: str
 
 
+class Stage(NamedTuple):
+    texts: int = 0
+    seconds: float = 0.0
+
+
 class Called(NamedTuple):
     """A provider, for those who look from outside. `system` is its name in OpenTelemetry's list, where it stands there;
     `model` what it calls the model, where that is its own affair."""
@@ -44,10 +49,13 @@ class Called(NamedTuple):
 
 @dataclass(slots=True)
 class Watch:
-    """`trace_id`: of the W3C trace that the caller has begun, or Weir itself. `looks`: None if nobody asks for them."""
+    """`trace_id`: of the W3C trace that the caller has begun, or Weir itself. `looks`: None if nobody asks for them.
+    `provider`: the last one that was asked. `stages`: how many texts each has looked at, and for how long."""
 
     trace_id: str = ""
     looks: list[Look] | None = None
+    provider: str = ""
+    stages: dict[str, Stage] = field(default_factory=dict)
     exchange: Exchange | None = None
 
     def calls(self, called: Called, call: Call) -> Call:
@@ -75,8 +83,13 @@ def looked(stage: str, direction: Direction, started: float, by: str = "", rule:
     seconds = time.perf_counter() - started
     _stages[stage].observe(seconds)
     watch = current.get()
-    if watch is not None and watch.looks is not None and stage != "patterns" and len(watch.looks) < LOOKS:
+    if watch is None:
+        return
+    texts, spent = watch.stages.get(stage, _UNSEEN)
+    watch.stages[stage] = Stage(texts + 1, spent + seconds)
+    if watch.looks is not None and stage != "patterns" and len(watch.looks) < LOOKS:
         watch.looks.append(Look(stage, by or stage, rule, direction, started, seconds, failed))
 
 
+_UNSEEN = Stage()
 _stages = {stage: metrics.stage_seconds.labels(stage) for stage in ("patterns", "screen", "classifier", "judge")}

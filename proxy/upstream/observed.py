@@ -26,6 +26,7 @@ class Observed:
     async def open(self, call: Call) -> Response:
         watch = current.get()
         if watch is not None:
+            watch.provider = self._called.name
             call = watch.calls(self._called, call)
         started, status = time.perf_counter(), "cancelled"  # by a client that did not wait
         try:

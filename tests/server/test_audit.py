@@ -142,6 +142,7 @@ def test_every_end_has_its_record(upstream: Upstream, tmp_path: Path) -> None:
     assert rule["spans"] == [[5, 20, "EMAIL"]] and found["redact"]["chars"]["prompt"]["redacted"] == 15
     assert [(r["rule"], r["enforced"]) for r in found["monitor"]["rules"]] == [("watched", False)]
     assert found["shadow"]["shadow"][0]["gained"] == ["noted"] or found["shadow"]["shadow"][0]["shadow"] == "block"
+    assert found["pass"]["looked"]["patterns"][0] == 1 and found["block"]["looked"].keys() == {"patterns"}
     assert found["media"]["not_inspected"] == ["media: image_url"]
     assert (found["gone"]["error"], found["broken"]["error"]) == ("upstream_unreachable", "invalid_body")
     mail, bird = found["stream"]["rules"]

@@ -22,6 +22,7 @@ CONFIG = """
 version: 1
 providers:
   fake: {{type: openai, base_url: "http://127.0.0.1:{upstream}/v1"}}
+  gone: {{type: openai, base_url: "http://127.0.0.1:1/v1", retries: {{attempts: 0}}}}
 detectors:
   judge: {{type: judge, base_url: "http://127.0.0.1:1/v1", model: j}}
 routes:
@@ -29,6 +30,7 @@ routes:
   - {{name: answers, match: {{model: answers}}, provider: fake, policy: answers}}
   - {{name: lenient, match: {{model: lenient}}, provider: fake, policy: lenient}}
   - {{name: polite, match: {{model: polite}}, provider: fake, policy: polite}}
+  - {{name: spare, match: {{model: spare}}, provider: gone, policy: test, fallbacks: [fake]}}
   - {{name: closed, match: {{model: closed}}, provider: fake, policy: test}}
   - {{name: main, provider: fake, policy: test, unguarded: [/v1/files]}}
 limits: {{body: 4KiB}}
@@ -71,6 +73,7 @@ def happened(weir: Weir, upstream: Upstream) -> dict[str, str]:
     ids["answer unavailable"] = ask(weir, "answer unavailable", "answers")
     ids["not inspected"] = ask(weir, "not inspected", "lenient")
     ids["refusal"] = ask(weir, "refusal", "polite", "bluebird")
+    ids["spare"] = ask(weir, "spare", "spare")
     ids["flag"] = ask(weir, "flag", text="How curious")
     upstream.script = lambda body: whole({"id": "file-1"})
     ids["unread"] = ask(weir, "unread", path="files/file-zyx")
@@ -93,7 +96,7 @@ def found(request: pytest.FixtureRequest, upstream: Upstream, tmp_path: Path) ->
     else:
         url, more = request.getfixturevalue("postgres"), ", key: a-secret-of-the-decision-log"
     path = home(tmp_path, **POLICIES)
-    keys = key_line("team", "routes: [strict, answers, lenient, polite, main]")
+    keys = key_line("team", "routes: [strict, answers, lenient, polite, spare, main]")
     path.write_text(CONFIG.format(upstream=upstream.port, url=url, more=more) + keys)
     weir = start(path, tmp_path / "log")
     store: Store | None = None
@@ -124,6 +127,7 @@ def test_everybody_has_a_record(found: Found) -> None:
         "answer unavailable": (503, "error", "guardrail_unavailable", "team"),
         "not inspected": (200, "done", "", "team"),
         "refusal": (200, "blocked", "", "team"),
+        "spare": (200, "done", "", "team"),
         "flag": (200, "done", "", "team"),
         "unread": (200, "done", "", "team"),
         "unread error": (503, "error", "", "team"),
@@ -135,6 +139,7 @@ def test_everybody_has_a_record(found: Found) -> None:
     assert found["unavailable"]["not_inspected"] == ["judge: cannot be reached (ClientConnectorError)"]
     assert found["not inspected"]["not_inspected"] and found["not inspected"]["chars"]["prompt"]["not_inspected"] == 5
     assert (found["flag"]["action"], found["refusal"]["action"]) == ("flag", "block")
+    assert (found["spare"]["provider"], found["flag"]["provider"]) == ("fake", "fake")  # who answered, not who should have
     unread = found["unread"]
     assert (unread["api"], unread["route"], unread["provider"]) == ("/v1/files", "main", "fake")
     assert unread["not_inspected"] == ["unguarded path"] and "file-zyx" not in str(found)
