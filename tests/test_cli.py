@@ -104,3 +104,5 @@ def test_key_new_has_a_token_for_the_caller_and_its_hash_for_the_config() -> Non
     assert entry == {"name": "team-a", "sha256": hashlib.sha256(token.encode()).hexdigest()}
     assert weir("key", "new", "team-a").stdout != made.stdout
     assert weir("key", "new", "no name").exit_code == 2
+    admin = weir("key", "new", "ann", "--admin")
+    assert admin.stdout.startswith("weir-admin-") and "For `admin:` in the config:" in admin.stderr

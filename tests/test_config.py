@@ -248,6 +248,20 @@ def test_names_that_stand_twice(home: Path) -> None:
     ]
 
 
+def test_admins_are_nobody_else(home: Path) -> None:
+    other = DIGEST.replace(DIGEST[0], "0" if DIGEST[0] != "0" else "1")
+    text = HEAD + (
+        f"routes:\n  - {{name: r, provider: demo, policy: default}}\nkeys:\n  - {{name: team, sha256: {DIGEST}}}\n"
+        f"admin:\n  - {{name: ann, sha256: {DIGEST}}}\n  - {{name: ann, sha256: {other}, expires: 2027-06-30}}\n"
+        "  - {name: bob, sha256: short}\n"
+    )
+    assert wrong(home, text) == ['11: "sha256" is the SHA-256 of the token: 64 hexadecimal digits']
+    assert wrong(home, text.replace("  - {name: bob, sha256: short}\n", "")) == [
+        '9: this is the key of the caller "team"; the dashboard needs one of its own',
+        '10: duplicate admin name "ann"',
+    ]
+
+
 @pytest.mark.parametrize("claude", ["{type: litellm, model: anthropic/x}", "{type: anthropic, translate: [responses]}"])
 def test_litellm_is_said_to_be_missing(home: Path, monkeypatch: pytest.MonkeyPatch, claude: str) -> None:
     text = HEAD + f"  claude: {claude}\n" + ROUTE

@@ -107,10 +107,12 @@ class State:
             f"{r.match.model} -> {r.provider} under {self.snapshot.guard.policies[r.policy].ref}" for r in config.routes
         )
         keys = f"{len(config.keys)} keys" if config.keys else "none configured: open, on loopback only"
+        closed = config.keys and not config.admin
+        look = "closed: `weir key new NAME --admin` opens it" if closed else f"http://{where}/ui"
         notes = "".join(f"  note    {note}\n" for note in self._notes(config))
         return (
-            f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n{notes}  try     "
-            f"curl -s http://{where}/v1/chat/completions -H 'content-type: application/json' "
+            f"Weir listens on http://{where}/v1\n  model   {model}\n  routes  {routes}\n  keys    {keys}\n  look    {look}\n"
+            f"{notes}  try     curl -s http://{where}/v1/chat/completions -H 'content-type: application/json' "
             """-d '{"model":"demo","messages":[{"role":"user","content":"/contact"}]}'"""
         )
 

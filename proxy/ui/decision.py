@@ -149,7 +149,7 @@ def decisive(visit: Visit, facts: Mapping[str, Any]) -> str:
         return visit.say("by rule {rule} ({by})", rule=one["rule"], by=by)
     return visit.say(
         "by rule {rule} ({by}: {score} against {threshold})",
-        rule=one["rule"], by=by, score=f"{one['score']:.3f}", threshold=f"{one['threshold']:.3f}",
+        rule=one["rule"], by=by, score=visit.numbered(one["score"]), threshold=visit.numbered(one["threshold"]),
     )  # fmt: skip
 
 

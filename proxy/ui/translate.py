@@ -14,7 +14,7 @@ NAMES = {
     "pattern": "pattern", "classifier": "classifier", "judge": "judge", "policy": "policy", "examples": "examples",
     "patterns": "pattern", "category": "classifier", "text": "text", "scores": "scores", "shadow": "shadow",
     "done": "ended well", "blocked": "ended by a block", "error": "ended in an error", "disconnected": "the client left",
-    "first_text": "first text", "total": "in all",
+    "read": "request read", "answered": "provider answered", "first_text": "first text", "total": "in all",
     "hold": "no character leaves unjudged", "buffer": "the whole answer first", "follow": "judged behind the stream",
     "1h": "Last hour", "1d": "Last day", "7d": "Last 7 days", "30d": "Last 30 days",
 }  # fmt: skip

@@ -40,6 +40,10 @@ class Visit:
     def say(self, text: str, **values: object) -> str:
         return say(self.language, text, **values)
 
+    def numbered(self, value: float) -> str:
+        """A score."""
+        return number(self.language, value, 3)
+
     def named(self, value: str) -> str:
         return named(self.language, value)
 
