@@ -1,7 +1,8 @@
 """An upstream that costs next to nothing: raw HTTP/1.1 on asyncio, answers in OpenAI's shape.
 
-`python -m bench.mock PORT`. The request says what it wants in `bench: {tokens, delay_ms}`; each chunk's `system_fingerprint` is
-the clock (seconds, monotonic, the same for all processes of a machine) at which it left.
+`python -m bench.mock PORT`. The request says what it wants in `bench: {tokens, delay_ms}`, or word by word in `bench:
+{words, delay_ms}`; each chunk's `system_fingerprint` is the clock (seconds, monotonic, the same for all processes of a machine)
+at which it left.
 """
 
 from __future__ import annotations
@@ -49,17 +50,19 @@ class Mock(asyncio.Protocol):
             return
         self._buffer = body[length:]
         wish = json.loads(body[:length])
-        tokens, delay = wish["bench"]["tokens"], wish["bench"]["delay_ms"] / 1e3
+        words, delay = wish["bench"].get("words"), wish["bench"]["delay_ms"] / 1e3
+        if words is None:
+            number = next(numbers)
+            words = [token(number, i) for i in range(wish["bench"]["tokens"])]
         if not wish.get("stream"):
-            self._whole(tokens)
+            self._whole(words)
         elif delay:
-            self._task = asyncio.ensure_future(self._paced(tokens, delay))
+            self._task = asyncio.ensure_future(self._paced(words, delay))
         else:
-            self._fast(tokens)
+            self._fast(words)
 
-    def _whole(self, tokens: int) -> None:
-        number = next(numbers)
-        text = "".join(token(number, i) for i in range(tokens))
+    def _whole(self, words: list[str]) -> None:
+        tokens, text = len(words), "".join(words)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
         data = json.dumps(
@@ -71,20 +74,18 @@ class Mock(asyncio.Protocol):
     _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     _END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
-    def _fast(self, tokens: int) -> None:
-        number = next(numbers)
+    def _fast(self, words: list[str]) -> None:
         self._transport.write(self._HEAD)
-        for start in range(0, tokens, 8):
-            self._transport.write(b"".join(chunk({"content": token(number, i)}) for i in range(start, min(start + 8, tokens))))
+        for start in range(0, len(words), 8):
+            self._transport.write(b"".join(chunk({"content": word}) for word in words[start : start + 8]))
         self._transport.write(chunk({}, "stop") + self._END)
 
-    async def _paced(self, tokens: int, delay: float) -> None:
-        number = next(numbers)
+    async def _paced(self, words: list[str], delay: float) -> None:
         self._transport.write(self._HEAD)
         begun = time.monotonic()
-        for i in range(tokens):
+        for i, word in enumerate(words):
             await asyncio.sleep(max(0.0, begun + i * delay - time.monotonic()))
-            self._transport.write(chunk({"content": token(number, i)}))
+            self._transport.write(chunk({"content": word}))
         self._transport.write(chunk({}, "stop") + self._END)
 
 
