@@ -122,8 +122,8 @@ def _on_cuda(artefact: Artefact, placed: Place, options: Any) -> tuple[Runner, A
 
     if artefact.precision == "int8":
         raise ModelError(
-            f"{artefact.folder} has int8 weights alone, which no CUDA kernel reads: export the model with --precision fp16, or "
-            "take device: cpu"
+            f"{artefact.folder} has int8 weights alone, which no CUDA kernel reads: make a folder with "
+            "`weir model export builtin FOLDER --precision fp16` (or of your model's source) and name it, or take device: cpu"
         )
     if CUDA not in ort.get_available_providers():
         raise ModelError(f"{placed.name} cannot be used: {why_not()}; see `weir doctor`")
