@@ -3,8 +3,8 @@
 One worker is pinned to one core, the load and the upstream to the others. A request's cost is the CPU time of the worker's
 threads while nothing else is asked of it (`/proc`, in nanoseconds); from these and nothing else the model of
 `bench.scale_model` predicts what the worker does under load, on the very requests that are then sent. `--write FILE` puts the
-tables into FILE; the exit code is 1 if a prediction is off by more than `--within`. Linux; as root, what is measured runs at a
-raised priority, so that other work on the machine disturbs it less.
+tables into FILE; the exit code is 1 if a prediction is off by more than `--within`. Linux; as root, what is measured goes
+before all other work on its cores while it runs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ RATE = 10  # requests a second at 1x, half of them streams
 ANSWER = 5.0  # seconds a provider takes
 POD = 4  # cores
 BUNDLES = 10  # that a stream's answer is in, for the model
-PRIORITY = -15
 CONFIG = """version: 1
 providers: {{mock: {{type: openai, base_url: "http://127.0.0.1:{port}/v1"}}}}
 detectors: {{safeguard: {{type: onnx, model: builtin, screen: {screen}}}}}
@@ -92,8 +91,8 @@ there is no figure of one here.
 
 One worker on a core of its own under the default policy. *Predicted* is what the model of `bench/scale_model.py` says from
 the costs of requests that came alone, for the very arrivals and lengths that were then sent; the waits also know how much
-*dearer* in CPU time a request was in that run, which other work on the machine makes it. *No core* is for how much of the
-time a thread of the worker was ready and had none, because another of its own or somebody else had it.
+*dearer* in CPU time a request was in that run, which other work on the machine makes it. *No core* is how long the
+worker's threads, together, were ready and had none, because another of its own or somebody else had it.
 
 | load | | predicted | measured | off by | dearer | no core |
 |---|---|---|---|---|---|---|
@@ -210,37 +209,32 @@ def children(pid: int) -> list[int]:
     return [int(x) for x in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def place(pid: int, cores: set[int], priority: int) -> None:
-    os.sched_setaffinity(pid, cores)
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, priority)
-
-
 @contextlib.contextmanager
-def preferred(priority: int) -> Iterator[None]:
-    """Linux shares cores out between sessions first; within one only then by priority."""
-    file = Path("/proc/self/autogroup")
-    with contextlib.suppress(OSError):
-        file.write_text(str(priority))
+def preferred() -> Iterator[None]:
+    """What is started here goes before all other work on its cores; only root may ask for that. Priorities would not do: Linux
+    shares cores out between sessions first."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError:
+        yield
+        return
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            file.write_text("0")
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @dataclass
 class Machine:
     own: set[int]  # the worker's core
     rest: set[int]  # everybody else's
-    priority: int
 
     @classmethod
     def here(cls) -> Machine:
         cores = sorted(os.sched_getaffinity(0))
         if len(cores) < 2:
             raise SystemExit("two cores are needed: one for the worker, one for the load")
-        return cls({cores[0]}, set(cores[1:]), PRIORITY if os.geteuid() == 0 else 0)
+        return cls({cores[0]}, set(cores[1:]))
 
     def describe(self) -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -249,8 +243,8 @@ class Machine:
         return f"{model}, {cores} cores, Python {platform.python_version()}, {date}"
 
     def condition(self) -> str:
-        raised = f"; what is measured ran at priority {self.priority}" if self.priority else ""
-        return f"load of the machine over the last quarter of an hour: {os.getloadavg()[2]:.1f}{raised}"
+        first = "; what is measured went before other work" if os.geteuid() == 0 else ""
+        return f"load of the machine over the last quarter of an hour: {os.getloadavg()[2]:.1f}{first}"
 
 
 # -- Weir and its load
@@ -258,7 +252,7 @@ class Machine:
 
 @contextlib.contextmanager
 def weir(
-    folder: Path, policy: str, upstream: int, cores: set[int], priority: int, *, screen: bool = True, workers: int = 1
+    folder: Path, policy: str, upstream: int, cores: set[int], *, screen: bool = True, workers: int = 1
 ) -> Iterator[tuple[str, int]]:
     """Its URL, and the process that serves (of several: the one that looks after them)."""
     (folder / "config").mkdir(parents=True)
@@ -270,7 +264,7 @@ def weir(
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(path), "--port", str(port), "--log-level", "warning"]
     command += ["--workers", str(workers)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        place(process.pid, cores, priority)  # before it has any thread but one
+        os.sched_setaffinity(process.pid, cores)  # before it has any thread but one
         try:
             for _ in range(600):
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
@@ -620,32 +614,32 @@ def page(
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
     arguments.add_argument("--write", type=Path, help="the page, as Markdown")
-    arguments.add_argument("--requests", type=int, default=150, help="that are asked alone, for the costs")
+    arguments.add_argument("--requests", type=int, default=120, help="that are asked alone, for the costs")
     arguments.add_argument(
-        "--seconds", type=float, default=12, help="of the full load; each other one takes three times as long"
+        "--seconds", type=float, default=8, help="of the full load; each other one takes three times as long"
     )
     arguments.add_argument(
-        "--tries", type=int, default=3, help="at the checks; the one with the smallest error in the middle stays"
+        "--tries", type=int, default=2, help="at the checks; the one with the smallest error in the middle stays"
     )
     arguments.add_argument("--within", type=float, default=0.2)
     arguments.add_argument("--workers", type=int, default=4, help="for the memory")
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
     machine, rng = Machine.here(), random.Random(given.seed)
-    place(0, machine.rest, machine.priority)
+    os.sched_setaffinity(0, machine.rest)
     default = (builtin.POLICIES / "default.yaml").read_text()
     port = free_port()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(preferred(machine.priority))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        mock = stack.enter_context(subprocess.Popen([sys.executable, "-m", "bench.mock", str(port)]))
-        stack.callback(mock.terminate)
-        served, found = measured(folder, default, port, machine, given, rng)
-        with weir(folder / "several", default, port, machine.own | machine.rest, 0, workers=given.workers) as (url, pid):
+        with preferred():
+            mock = stack.enter_context(subprocess.Popen([sys.executable, "-m", "bench.mock", str(port)]))
+            stack.callback(mock.terminate)
+            served, found = measured(folder, default, port, machine, given, rng)
+        with weir(folder / "several", default, port, machine.own | machine.rest, workers=given.workers) as (url, pid):
             sizes = uvloop.run(memory(url, pid, given.workers, rng))
         stores = {"SQLite": store_rate(folder), "Redis": redis_rate(folder)}
         if (postgres := postgres_rate(folder)) is not None:  # more than one machine writes to it
-            stores = {"PostgreSQL": postgres, "Redis": stores["Redis"]}
+            stores = {"PostgreSQL without fsync": postgres, "Redis": stores["Redis"]}
     text = page(machine, given, served, found, sizes, stores)
     if given.write:
         given.write.write_text(text, encoding="utf-8")
@@ -666,7 +660,7 @@ def measured(
     best: list[Check] = []
     for name, policy, screen in kinds:
         print(name, file=sys.stderr)
-        with weir(folder / name.replace(" ", "-"), policy, port, machine.own, machine.priority, screen=screen) as (url, pid):
+        with weir(folder / name.replace(" ", "-"), policy, port, machine.own, screen=screen) as (url, pid):
             if name == "default policy":
                 for number in range(given.tries):
                     whole, found = uvloop.run(checks(url, pid, given, rng))

@@ -28,7 +28,7 @@ stage_seconds = Histogram(
     registry=registry,
 )  # fmt: skip
 batch_texts = Histogram(
-    "weir_batch_texts", "Texts that the model read at once", buckets=(1, 2, 3, 4, 5, 6, 7, 8), registry=registry
+    "weir_batch_texts", "Texts that the model read at once", buckets=(1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64), registry=registry
 )
 queue_depth = Gauge("weir_queue_depth", "Texts waiting for the classifier", registry=registry, multiprocess_mode="livesum")
 cache_hits = Gauge("weir_verdict_cache_hits", "Texts whose scores were known", registry=registry, multiprocess_mode="sum")

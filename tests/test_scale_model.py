@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.scale import WORST, Ask, Costs, Priced, Served, body, plan, some_ask
+from bench.scale import PAGE, WORST, Ask, Costs, Priced, Served, body, plan, some_ask
 from bench.scale_model import Cost, Job, bisect, poisson, simulate
 
 MANY = 20_000
@@ -93,3 +94,17 @@ def test_what_is_sent_never_repeats_and_is_as_long_as_it_says() -> None:
     rng = random.Random(9)
     one, other = body(Ask(30, 20), rng), body(Ask(30, 20), rng)
     assert one["messages"] != other["messages"] and len(one["bench"]["words"]) == 22  # a number makes it new
+
+
+def test_the_page_says_what_its_command_measured_and_its_model_was_right() -> None:
+    page = (Path(__file__).parents[1] / "bench" / "scale.md").read_text()
+    rows = [
+        line.split(" | ") for line in page.partition("## Is the model right?")[2].splitlines() if "%" in line and "| " in line
+    ]
+    rows = [row for row in rows if len(row) == 7]
+    assert len(rows) == 7
+    for row in rows:
+        predicted, measured = float(row[2]), float(row[3])
+        assert abs(predicted / measured - 1) <= 0.2 and abs(predicted / measured - 1 - float(row[4].rstrip("%")) / 100) < 0.01
+    words = " ".join(PAGE.partition("{plan}")[2].split())
+    assert words in " ".join(page.split())

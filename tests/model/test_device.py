@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -194,3 +195,12 @@ def test_the_bench_measures_every_batch_and_length() -> None:
     found = list(speed.measure(classifier, (1, 2), (8, 16), seconds=0))
     assert [(one.batch, one.tokens) for one in found] == [(1, 8), (2, 8), (1, 16), (2, 16)]
     assert all(0 < one.p50 <= one.p95 <= one.p99 and one.texts_per_second > 0 for one in found)
+
+
+def test_the_runtime_tells_nobody_that_it_is_used(tmp_path: Path) -> None:
+    """Left alone it makes an id of the machine and a database of what to send, in the home folder."""
+    load = "from proxy.workbench import load_queue; from proxy.config import load_config; load_queue(load_config(None)).close()"
+    clean = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    env = {**clean, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", load], check=True, env=env, cwd=Path(__file__).parents[2])
+    assert list(tmp_path.rglob("*")) == []
