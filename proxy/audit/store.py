@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from proxy.audit import AuditError
 from proxy.audit.chain import START, digest, link, tag
@@ -100,9 +100,12 @@ class Store:
         self._engine, self._writing, self.keys = engine, engine.execution_options(write=True), keys
 
     @classmethod
-    def open(cls, url: str, secret: str | None = None, *, durable: bool = False, create: bool = True) -> Store:
-        """Makes or migrates the tables. `durable`: what is committed survives a loss of power too. Raises AuditError."""
-        engine, keys = _engine(url, durable), _keyring(url, secret, create)
+    def open(
+        cls, url: str, secret: str | None = None, *, durable: bool = False, create: bool = True, kept: bool = False
+    ) -> Store:
+        """Makes or migrates the tables. `durable`: what is committed survives a loss of power too. `kept`: whoever writes all
+        day keeps the file open, for to close SQLite's is to tidy it up. Raises AuditError."""
+        engine, keys = _engine(url, durable, kept), _keyring(url, secret, create)
         shown = make_url(url).render_as_string(hide_password=True)
         store = cls(engine, keys)
         try:
@@ -274,14 +277,15 @@ class Store:
             pass
 
 
-def _engine(url: str, durable: bool) -> Engine:
+def _engine(url: str, durable: bool, kept: bool) -> Engine:
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise AuditError('the "url" of the audit is not one: "sqlite:///weir.db" or "postgresql://user@host/name"') from None
     if parsed.get_backend_name() == "postgresql":
         return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=2, pool_pre_ping=True)
-    engine = create_engine(parsed, poolclass=NullPool, connect_args={"timeout": 30, "isolation_level": None})
+    pool = QueuePool if kept else NullPool
+    engine = create_engine(parsed, poolclass=pool, connect_args={"timeout": 30, "isolation_level": None})
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _: Any) -> None:

@@ -39,6 +39,7 @@ class Writer:
         self._queue: queue.Queue[_Work | None] = queue.Queue(0 if patient else size)
         self._policies: queue.SimpleQueue[tuple[str, str, str]] = queue.SimpleQueue()
         self._closing = threading.Event()
+        self._hurry = threading.Event()  # somebody waits for what is in the queue
         self._pruned = -HOUR  # the monotonic clock may begin at any number
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
@@ -61,6 +62,7 @@ class Writer:
             self._queue.put_nowait((entry, done))
         except queue.Full:
             return False
+        self._hurry.set()
         try:
             await asyncio.wait_for(asyncio.wrap_future(done), seconds)
         except TimeoutError:
@@ -86,6 +88,7 @@ class Writer:
     def close(self) -> None:
         """Writes what is left."""
         self._closing.set()
+        self._hurry.set()
         with contextlib.suppress(queue.Full):  # it is awake then
             self._queue.put_nowait(None)
         self._thread.join(GIVE_UP + 5)
@@ -116,23 +119,24 @@ class Writer:
                     return None
 
     def _next(self) -> list[_Work]:
-        """The first that comes, and those that come shortly after; empty after a while, or at the end."""
+        """The first that comes, and those that come shortly after; empty after a while, or at the end. The thread sleeps in
+        between: to wake it for each record would cost every request more than the record does."""
         try:
             first = self._queue.get(timeout=1.0)
         except queue.Empty:
             return []
         batch = [first] if first is not None else []
-        urgent = first is None or first[1] is not None
-        until = time.monotonic() + PAUSE
+        if first is not None:
+            self._hurry.wait(PAUSE)
+        if not self._closing.is_set():
+            self._hurry.clear()
         while len(batch) < BATCH:
             try:
-                wait = 0.0 if urgent or self._closing.is_set() else until - time.monotonic()
-                work = self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
+                work = self._queue.get_nowait()
             except queue.Empty:
                 break
             if work is not None:
                 batch.append(work)
-                urgent = urgent or work[1] is not None
         return batch
 
     def _write(self, store: Store, batch: list[_Work]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from proxy.audit.entry import Entry
@@ -55,7 +54,7 @@ def ended(exchange: Exchange, api: str, status: int, seconds: float, texts: Text
         "looked": {stage: [texts, _ms(seconds)] for stage, (texts, seconds) in watch.stages.items()} if watch else {},
         "not_inspected": [f"{f.detector}: {f.reason}" for f in exchange.skipped],
         "scores": rounded(trace.scores),
-        "chars": {"prompt": asdict(trace.prompt), "completion": asdict(trace.completion)},
+        "chars": {"prompt": trace.prompt.json, "completion": trace.completion.json},
         "ms": {**{name: _ms(value) for name, value in trace.ms.items()}, "total": _ms(seconds)},
         "usage": trace.usage._asdict() if trace.usage is not None else None,
         "shadow": [_difference(exchange, one) for one in differences],

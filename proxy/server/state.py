@@ -177,7 +177,7 @@ class State:
             from proxy.audit.writer import Writer  # sqlalchemy is for those alone who keep a log
 
             patient = settings.on_full == "block"
-            self.audit = Writer(lambda: open_audit(settings), settings.queue, settings.retain, patient)
+            self.audit = Writer(lambda: open_audit(settings, kept=True), settings.queue, settings.retain, patient)
             self._remember()
 
     def _remember(self) -> None:
@@ -346,11 +346,11 @@ class State:
         log.info("request", extra={"fields": fields})
 
 
-def open_audit(settings: Audit) -> Store:
+def open_audit(settings: Audit, kept: bool = False) -> Store:
     """Raises AuditError."""
     from proxy.audit.store import Store
 
-    return Store.open(settings.url, settings.key, durable=settings.commit == "each")
+    return Store.open(settings.url, settings.key, durable=settings.commit == "each", kept=kept)
 
 
 def may_ask(key: KeyEntry | None, model: Any) -> bool:

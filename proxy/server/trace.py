@@ -44,6 +44,15 @@ class Tally:
     redacted: int = 0
     withheld: int = 0
 
+    @property
+    def json(self) -> dict[str, int]:
+        return {
+            "inspected": self.inspected,
+            "not_inspected": self.not_inspected,
+            "redacted": self.redacted,
+            "withheld": self.withheld,
+        }
+
 
 class Read(NamedTuple):
     """A verdict, and on what. Spans are characters of the text at that place."""
