@@ -486,6 +486,15 @@ class Verdicts(_Part):
     lifetime: Seconds = 3600.0
 
 
+class Restore(_Part):
+    """Where the values behind placeholders are kept, for `lifetime`, for conversations that the provider keeps. `key` is the
+    secret that seals them."""
+
+    url: Annotated[str, AfterValidator(_store)] = Field(repr=False)
+    key: str = Field(min_length=16, repr=False)
+    lifetime: Seconds = 3600.0
+
+
 class Config(BaseModel):
     """One config file, valid in itself. `source` is the file it came from."""
 
@@ -505,6 +514,7 @@ class Config(BaseModel):
     prices: dict[str, Price] = {}
     limits: Limits = Limits()
     verdicts: Verdicts | None = None
+    restore: Restore | None = None
 
     _source: Path = PrivateAttr(default=builtin.CONFIG)
 
@@ -628,6 +638,8 @@ def _checked(config: Config) -> Iterable[Wrong]:
         yield ("limits", "url"), "shared limits need the redis extra: pip install 'weir[redis]'"
     if config.verdicts is not None and not _installed("redis"):
         yield ("verdicts", "url"), "shared verdicts need the redis extra: pip install 'weir[redis]'"
+    if config.restore is not None and not _installed("redis"):
+        yield ("restore", "url"), "to keep values needs the redis extra: pip install 'weir[redis]'"
     if config.audit is not None and config.audit.is_shared:
         if config.audit.key is None:
             yield ("audit",), 'a decision log in PostgreSQL needs a "key", the same for all who write to it'

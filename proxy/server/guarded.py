@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +74,8 @@ class Exchange:
     skipped: list[Failure] = field(default_factory=list)
     placeholders: Placeholders = field(default_factory=Placeholders)
     restorer: Restorer | None = None
+    caller: str = field(default="", repr=False)  # whose names are kept, where they are
+    kept: bool = False
     context: str = field(default="", repr=False)
     history: str = field(default="", repr=False)  # more of it, for a judge
     lead: str = field(default="", repr=False)  # the end of the answer that this one only goes on with
@@ -182,6 +185,7 @@ class Guarded:
             body = await read_json(receive, state.snapshot.config.limits)
             matched = state.match(scope, body.get("model"), key)
             exchange = Exchange(request_id, started, state.snapshot, matched, body)
+            exchange.caller = caller_of(scope, key)
             request = self._api.request(body)
             self._trace(exchange, key)
             exchange.hold(exchange.trace.key, request.fields)
@@ -298,6 +302,7 @@ class Guarded:
             exchange.doubt = asyncio.create_task(second_look(exchange, open_))
         restored = policy.restored_labels
         if restored:
+            await self._recall(exchange)
             for one in fields:
                 exchange.placeholders.avoid(one.text)
         for one, verdict in zip(fields, found, strict=True):
@@ -305,8 +310,29 @@ class Guarded:
                 text = self._redacted(exchange, one, verdict)
                 put(exchange.body, one.path, decode(text) if one.boxed else text)
         if restored and (values := exchange.placeholders.values(restored)):
-            exchange.restorer = Restorer(values)
+            exchange.restorer = Restorer(values, wants_json(exchange.body))
         return None
+
+    async def _recall(self, exchange: Exchange) -> None:
+        """What an earlier request has called what, where the provider keeps the conversation. Where nobody knows, this
+        request's names are like no other's: none of them may be taken for an earlier one."""
+        for earlier in kept_by_provider(exchange.body):
+            names = self._state.names
+            known = await names.find(exchange.caller, earlier) if names is not None else None
+            if known is not None:
+                exchange.placeholders.learn(known)
+            else:
+                exchange.placeholders = Placeholders(mark=f"_{secrets.token_hex(3).upper()}")
+
+    async def _keep(self, exchange: Exchange, answer: Json) -> None:
+        """For the next request that only names this answer, or the conversation."""
+        store = self._state.names
+        if store is None or exchange.kept or not isinstance(answer, str) or not answer or self._api.path != "responses":
+            return
+        exchange.kept = True
+        known = exchange.placeholders.known(exchange.policy.restored_labels)
+        for name in {answer, *kept_by_provider(exchange.body, "conversation")}:
+            await store.keep(exchange.caller, name, known)
 
     @staticmethod
     def _redacted(exchange: Exchange, one: Field, verdict: Verdict) -> str:
@@ -485,6 +511,8 @@ class Guarded:
                 await send({"type": "http.response.body", "body": b"".join(said), "more_body": True})
 
         async def write(data: bytes) -> None:
+            if exchange.restorer is not None:
+                await self._keep(exchange, getattr(guard.reader, "response_id", ""))
             if waiting is not None:
                 if undecided(waiting):
                     waiting.append(data)
@@ -551,6 +579,8 @@ class Guarded:
         began = time.perf_counter()
         if exchange.doubt is not None and (late := await exchange.doubt).action is Action.BLOCK:
             return await self._refuse(exchange, Blocked(late, ()), send)
+        if exchange.restorer is not None:
+            await self._keep(exchange, answer.get("id"))
         changed = await self._inspect_answer(exchange, answer)
         exchange.trace.ms["completion"] = judged = time.perf_counter() - began
         metrics.guard_seconds.labels(exchange.matched.route.name, "completion").observe(judged)
@@ -674,6 +704,30 @@ async def second_look(exchange: Exchange, open_: list[tuple[Segment, Verdict]]) 
         if final.action is Action.BLOCK and (worst.action is not Action.BLOCK or worst.unavailable):
             worst = final
     return worst
+
+
+def caller_of(scope: Scope, key: KeyEntry | None) -> str:
+    """Who asks, as far as anybody can tell: the name of the key, or whatever the provider is shown."""
+    if key is not None:
+        return f"key {key.name}"
+    headers = dict(scope["headers"])
+    return (headers.get(b"authorization") or headers.get(b"x-api-key") or b"").decode("latin-1")
+
+
+def kept_by_provider(body: Json, *names: str) -> Iterator[str]:
+    """The names of what came before a request and is not in it."""
+    for name in names or ("previous_response_id", "conversation"):
+        value = body.get(name)
+        found = value.get("id") if isinstance(value, dict) else value
+        if isinstance(found, str) and found:
+            yield found
+
+
+def wants_json(body: Json) -> bool:
+    """JSON mode, in the words of either API."""
+    text = body.get("text")
+    wanted = body.get("response_format") or (text.get("format") if isinstance(text, dict) else None)
+    return isinstance(wanted, dict) and str(wanted.get("type")).startswith("json")
 
 
 def pass_on(scope: Scope) -> dict[str, str]:

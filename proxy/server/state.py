@@ -29,6 +29,7 @@ from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
 from proxy.server.conversation import Memory
 from proxy.server.limits import Grant, Limiter
+from proxy.server.names import Names
 from proxy.server.prices import Prices
 from proxy.server.recorder import ending, step_json
 from proxy.server.verdicts import Shared
@@ -81,6 +82,7 @@ class State:
     reload_error: str = ""
     limiter: Limiter = field(default_factory=Limiter)
     memory: Memory = field(default_factory=Memory)
+    names: Names | None = None  # behind placeholders, where the provider keeps the conversation
     audit: Writer | None = None  # from the moment it serves
     telemetry: Telemetry | None = None  # the same
     _retired: list[Member | Judge] = field(default_factory=list)
@@ -92,7 +94,8 @@ class State:
         config = load_config(config_path)
         snapshot = Snapshot.of(config, load_guard(config, queue), providers(config))
         memory = Shared(config.verdicts) if config.verdicts is not None else Memory()
-        return cls(config_path, snapshot, queue, limiter=Limiter.of_config(config), memory=memory)
+        names = Names(config.restore) if config.restore is not None else None
+        return cls(config_path, snapshot, queue, limiter=Limiter.of_config(config), memory=memory, names=names)
 
     @classmethod
     def open(cls, config_path: Path | None) -> State:
@@ -227,6 +230,8 @@ class State:
             await one.close()
         await self.limiter.counters.close()
         await self.memory.close()
+        if self.names is not None:
+            await self.names.close()
         if self.audit is not None:
             await asyncio.to_thread(self.audit.close)
         if self.telemetry is not None:

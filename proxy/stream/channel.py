@@ -191,8 +191,9 @@ class Channel:
             if span.end <= settled:
                 value = self.restorer.values[self._tail[span.start : span.end]]
                 start, end = span.start + self._settled, span.end + self._settled
-                if self._json is not None:
+                if self._json is not None or self.restorer.in_json:
                     value = encode(value)[1:-1].decode()
+                if self._json is not None:
                     start, end = self._json.source(start), self._json.source(end)
                 self._merge(start, end, value)
         return settled

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from proxy.types import Span
 
+Known = Mapping[str, tuple[str, str]]  # placeholder -> (label, value)
+
 _PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_\d+\]")
 
 
@@ -14,10 +16,12 @@ class Placeholders:
     """`[EMAIL_1]`, `[EMAIL_2]`, …: the same value has the same name within one request.
 
     A completion gets a `child`: it knows the prompt's names and adds its own without disturbing its siblings, so the
-    names in one channel do not depend on how channels were interleaved.
+    names in one channel do not depend on how channels were interleaved. A `mark` tells a request's names from those of all
+    others: `[EMAIL_7F3A_1]`.
     """
 
-    def __init__(self, parent: Placeholders | None = None) -> None:
+    def __init__(self, parent: Placeholders | None = None, mark: str = "") -> None:
+        self._mark: str = parent._mark if parent else mark
         self._names: dict[tuple[str, str], str] = dict(parent._names) if parent else {}
         self._counts: dict[str, int] = dict(parent._counts) if parent else {}
         self._taken: set[str] = set(parent._taken) if parent else set()
@@ -30,10 +34,19 @@ class Placeholders:
         key = (label, value)
         while key not in self._names:
             self._counts[label] = self._counts.get(label, 0) + 1
-            name = f"[{label}_{self._counts[label]}]"
+            name = f"[{label}{self._mark}_{self._counts[label]}]"
             if name not in self._taken:
                 self._names[key] = name
         return self._names[key]
+
+    def learn(self, known: Known) -> None:
+        """The names that an earlier request of the conversation has given, which mean the same in this one."""
+        for name, key in known.items():
+            self._names[key] = name
+            self._taken.add(name)
+
+    def known(self, labels: Collection[str]) -> Known:
+        return {name: key for key, name in self._names.items() if key[0] in labels}
 
     def values(self, labels: Collection[str]) -> dict[str, str]:
         """Placeholder -> what it stands for, of these labels."""
@@ -69,11 +82,12 @@ def masked(text: str, found: Iterable[tuple[Span, str]]) -> str:
 class Restorer:
     """Finds the placeholders of a request in its answer, for the real values to come back. Pure.
 
-    A name that the request did not give is not ours, and left alone.
+    A name that the request did not give is not ours, and left alone. In an answer that is JSON by the caller's wish a value
+    is written as it stands in JSON's strings.
     """
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self.values = values
+    def __init__(self, values: Mapping[str, str], in_json: bool = False) -> None:
+        self.values, self.in_json = values, in_json
         self._names = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))))
         self._longest = max(map(len, values))
 

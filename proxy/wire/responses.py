@@ -410,6 +410,12 @@ class EventReader:
         self._tools: dict[int, str | None] = {}  # of upstream's items
         self._number = -1
 
+    @property
+    def response_id(self) -> str:
+        """As the provider has named the answer; empty until it has."""
+        name = self._response.get("id")
+        return name if isinstance(name, str) else ""
+
     # -- in
 
     def items(self, event: sse.Event) -> list[Item]:

@@ -34,8 +34,8 @@ def expected(text: str) -> str:
     return out
 
 
-def run(text: str, cuts: list[int], kind: str = "text") -> str:
-    channel = Channel(Rules(), Placeholders(), kind=kind, restorer=Restorer(VALUES))  # type: ignore[arg-type]
+def run(text: str, cuts: list[int], kind: str = "text", in_json: bool = False) -> str:
+    channel = Channel(Rules(), Placeholders(), kind=kind, restorer=Restorer(VALUES, in_json))  # type: ignore[arg-type]
     edges = [0, *sorted(c for c in cuts if c <= len(text)), len(text)]
     out, sent = "", 0
     for left, right in itertools.pairwise(edges):
@@ -57,3 +57,11 @@ def test_json_stays_valid(parts: list[str], cuts: list[int], ascii_only: bool) -
     text = "".join(parts).replace("<1234>", "é")
     source = json.dumps({"to": [text]}, ensure_ascii=ascii_only)
     assert json.loads(run(source, cuts, "json")) == {"to": [expected(text)]}
+
+
+@given(words, st.lists(st.integers(0, 200), max_size=10), st.booleans())
+def test_an_answer_that_is_json_stays_json(parts: list[str], cuts: list[int], ascii_only: bool) -> None:
+    """JSON mode: the text of the answer itself, which nobody else reads as JSON."""
+    text = "".join(parts)
+    source = json.dumps({"to": [text]}, ensure_ascii=ascii_only)
+    assert json.loads(run(source, cuts, in_json=True)) == {"to": [expected(text)]}

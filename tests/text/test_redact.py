@@ -1,7 +1,47 @@
 from __future__ import annotations
 
-from proxy.text.redact import Placeholders, redact
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.text.redact import Placeholders, Restorer, redact
 from proxy.types import Span
+
+VALUES = ["ann@example.com", "joe@example.com", "a@x.io"]
+FOUND = re.compile("|".join(map(re.escape, VALUES)))
+texts = st.lists(st.sampled_from([*VALUES, "[EMAIL_1]", "[EMAIL_2]", "[EMAIL_", "1]", " and ", "é"]), max_size=8).map("".join)
+
+
+def redacted(text: str, names: Placeholders) -> str:
+    return redact(text, [(Span(*match.span()), "EMAIL") for match in FOUND.finditer(text)], names)
+
+
+def put_back(text: str, restorer: Restorer) -> str:
+    for start, end in reversed(restorer.find(text)):
+        text = text[:start] + restorer.values[text[start:end]] + text[end:]
+    return text
+
+
+@given(st.lists(texts, min_size=1, max_size=6), st.lists(texts, min_size=1, max_size=6), st.sampled_from(["", "_7F3A"]))
+def test_what_is_taken_out_of_a_conversation_can_be_put_back(first: list[str], second: list[str], mark: str) -> None:
+    """In every turn alike, also where a later request has learnt the names, and where people write such names themselves."""
+    known: dict[str, tuple[str, str]] = {}
+    for turns in (first, second):
+        names = Placeholders(mark=mark)
+        names.learn(known)
+        for text in turns:
+            names.avoid(text)
+        sent = [redacted(text, names) for text in turns]
+        assert not FOUND.search(" ".join(sent))
+        values = names.values({"EMAIL"})
+        assert len(set(values.values())) == len(values)
+        assert known.items() <= names.known({"EMAIL"}).items()
+        own = {name for name in values if name not in known}
+        assert not any(name in text for name in own for text in turns)
+        known = dict(names.known({"EMAIL"}))
+        if values and turns is first:
+            assert [put_back(text, Restorer(values)) for text in sent] == turns
 
 
 def test_the_same_value_has_the_same_name() -> None:
