@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from proxy.cluster import ingress, model, source
-from proxy.cluster.parts import fit, networks
+from proxy.cluster.given import fit, networks
 from proxy.config import load_config
 
 STREAMS = 256  # requests of one proxy at a time

@@ -21,7 +21,8 @@ from starlette.types import Receive, Scope, Send
 
 from proxy import metrics
 from proxy.cluster.files import Files, Mirror
-from proxy.cluster.parts import fit, open_state
+from proxy.cluster.given import fit
+from proxy.cluster.state import open_state
 from proxy.server.answers import respond
 from proxy.server.app import build
 from proxy.server.state import configure_log

@@ -12,7 +12,8 @@ from ray import serve
 from watchfiles import awatch
 
 from proxy.cluster.files import Files, Mirror
-from proxy.cluster.parts import fit, open_state
+from proxy.cluster.given import fit
+from proxy.cluster.state import open_state
 from proxy.config import load_config
 from proxy.model.artefact import ModelError
 from proxy.server.state import configure_log, open_audit

@@ -7,14 +7,18 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
-from proxy.config import Config, OpenAIProvider
+from proxy.config import Config, OipDetector, OpenAIProvider
 from proxy.doctor.finding import Finding, fine, note, wrong
+from proxy.model.artefact import Artefact, ModelError
+from proxy.model.network import Unavailable
+from proxy.model.oip import Server
 
 PATIENCE = 5.0  # seconds
 SKEW = 60.0  # seconds that two clocks may differ
@@ -33,8 +37,23 @@ async def check(config: Config) -> list[Finding]:
             _asked(session, f"detectors.{n}", d.base_url, d.api_key, d.model) for n, d in config.judges.items()
         ]  # fmt: skip
         found = [one for part in await asyncio.gather(*asked) for one in part]
-    found += [one async for one in _redis(config.limits.url)]
+    served = [(n, d) for n, d in config.detectors.items() if isinstance(d, OipDetector)]
+    found += await asyncio.gather(*(asyncio.to_thread(_served, n, d, config.folder_of(d)) for n, d in served))
+    found += [one async for one in _redis("limits", config.limits.url)]
+    found += [one async for one in _redis("verdicts", config.verdicts.url if config.verdicts is not None else None)]
     return found
+
+
+def _served(name: str, settings: OipDetector, folder: Path) -> Finding:
+    about, server = f"detectors.{name}", Server.of(settings)
+    try:
+        server.fit(Artefact.load(folder, elsewhere=True))
+        server.alive()
+    except (ModelError, Unavailable) as problem:
+        return wrong(about, f"{settings.model} on its server: {problem}", "start it, or correct base_url, model and manifest")
+    finally:
+        server.close()
+    return fine(about, f"{settings.model} is served, and is the manifest's model")
 
 
 async def _provider(session: aiohttp.ClientSession, name: str, settings: OpenAIProvider) -> list[Finding]:
@@ -97,7 +116,7 @@ def _read(
         yield fine(about, f"{where} answers")
 
 
-async def _redis(url: str | None) -> AsyncIterator[Finding]:
+async def _redis(about: str, url: str | None) -> AsyncIterator[Finding]:
     if url is None:
         return
     import redis.asyncio as redis  # an extra, asked for by the config
@@ -107,11 +126,11 @@ async def _redis(url: str | None) -> AsyncIterator[Finding]:
     try:
         await client.ping()
     except AuthenticationError:
-        yield wrong("limits", "Redis refuses the password", "correct limits.url")
+        yield wrong(about, "Redis refuses the password", f"correct {about}.url")
     except (RedisError, OSError, TimeoutError) as problem:
-        yield wrong("limits", f"Redis cannot be asked ({type(problem).__name__})", "start it, or correct limits.url")
+        yield wrong(about, f"Redis cannot be asked ({type(problem).__name__})", f"start it, or correct {about}.url")
     else:
-        yield fine("limits", "Redis answers")
+        yield fine(about, "Redis answers")
     finally:
         await client.aclose()
 

@@ -69,6 +69,13 @@ class Server:
         self._inputs: dict[str, str] | None = None  # name -> datatype; None: not known yet
         self._logits, self.embeds = logits, True
 
+    @classmethod
+    def of(cls, settings: OipDetector) -> Server:
+        return cls(
+            settings.base_url, settings.model, settings.version, timeout=settings.timeout, api_key=settings.api_key,
+            gives=settings.gives, logits=settings.logits,
+        )  # fmt: skip
+
     def fit(self, artefact: Artefact) -> None:
         """Looks at what is served, so that a wrong model is noticed now. Raises ModelError if it is one, Unavailable if nobody
         says."""
@@ -196,10 +203,7 @@ def _matrix(tensor: _Tensor, rows: int) -> Any:
 
 def on_a_server(settings: OipDetector, artefact: Artefact) -> Classifier:
     """Raises ModelError where another model is served; a server that does not answer yet is looked at when it does."""
-    server = Server(
-        settings.base_url, settings.model, settings.version, timeout=settings.timeout, api_key=settings.api_key,
-        gives=settings.gives, logits=settings.logits,
-    )  # fmt: skip
+    server = Server.of(settings)
     try:
         server.fit(artefact)
     except ModelError:

@@ -41,6 +41,7 @@ detectors: {{safeguard: {{type: onnx, model: builtin, screen: false, timeout: 40
 routes: [{{name: all, provider: fake, policy: test}}]
 audit: {{url: "{postgres}", key: "{secret}", commit: each}}
 limits: {{url: "{redis}"}}
+verdicts: {{url: "{redis}", key: "{secret}"}}
 keys:
 """
 REPLICAS = {"upscale_delay_s": 1, "downscale_delay_s": 3, "metrics_interval_s": 0.5, "look_back_period_s": 2}
@@ -95,7 +96,7 @@ def cluster(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     redis = start_redis(folder / "redis")
     with postgres.running(tmp_path_factory.mktemp("postgres")) as database:
         config = home(folder, test=POLICY.format(rule="first"))
-        keys = key_line("free") + key_line("counted", "requests_per_minute: 12")
+        keys = key_line("free") + key_line("counted", "requests_per_minute: 3")
         config.write_text(CONFIG.format(upstream=upstream.port, postgres=database, redis=redis.url, secret=SECRET) + keys)
         port = free_port()
         deployments = [

@@ -10,8 +10,8 @@ from ray.serve.scripts import cli
 
 def main() -> None:
     config, folder = sys.argv[1:]
-    # More cores than there are, so that every replica finds a place.
-    ray.init(num_cpus=16, object_store_memory=80_000_000, include_dashboard=False, _temp_dir=folder, namespace="serve")
+    # Two cores, whatever there is: Ray starts a process for each beforehand. A replica here asks for a tenth of one.
+    ray.init(num_cpus=2, object_store_memory=80_000_000, include_dashboard=False, _temp_dir=folder, namespace="serve")
     cli(["run", config])
 
 

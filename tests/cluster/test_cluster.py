@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import httpx
 import openai
+import pytest
 
 from proxy.audit.store import Query, Store
 from proxy.audit.verify import verify
@@ -31,32 +32,27 @@ def client(cluster: Cluster, key: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=cluster.url + "/v1", api_key=f"token-{key}", max_retries=0)
 
 
-def test_what_one_replica_does_any_does(upstream: Upstream, cluster: Cluster) -> None:
+def test_what_one_replica_has_judged_no_other_judges_again(upstream: Upstream, cluster: Cluster) -> None:
     upstream.script = script
-    for _ in range(6):
-        with client(cluster, "free") as one:
-            said = [{"role": "user", "content": HARM}]
-            try:
-                one.chat.completions.create(model="m", messages=said)  # type: ignore[arg-type]
-            except openai.BadRequestError as blocked:
-                assert blocked.code == "content_filter"
-            else:
-                raise AssertionError("it was not blocked")
-    asked = cluster.numbers("weir_network_answers_total")
-    assert len(asked) == 2 and sum(asked.values()) >= 1  # the rest was remembered
+    said: Any = [{"role": "user", "content": HARM}]
+    for _ in range(60):
+        with client(cluster, "free") as one, pytest.raises(openai.BadRequestError) as blocked:
+            one.chat.completions.create(model="m", messages=said)
+        assert blocked.value.code == "content_filter"
+        time.sleep(0.05)
+        if len(+cluster.numbers("weir_requests_total")) == 2:
+            break
+    assert sum(cluster.numbers("weir_network_answers_total").values()) == 1
 
 
 def test_limits_add_up_over_the_replicas(upstream: Upstream, cluster: Cluster) -> None:
     upstream.script = script
-    before, left = cluster.numbers("weir_requests_total"), []
-    for number in range(10):
-        with client(cluster, "counted") as one:
-            said = [{"role": "user", "content": f"Hello, {number}"}]
-            raw = one.chat.completions.with_raw_response.create(model="m", messages=said)  # type: ignore[call-overload]
-            left.append(int(raw.headers["x-ratelimit-remaining-requests"]))
-    assert all(later <= earlier for earlier, later in pairwise(left)) and left[-1] <= 4
-    served = cluster.numbers("weir_requests_total") - before
-    assert len(served) == 2 and sum(served.values()) == 10
+    passed = 0
+    for number in range(16):  # each with a connection of its own, so that they meet every replica
+        with client(cluster, "counted") as one, contextlib.suppress(openai.RateLimitError):
+            one.chat.completions.create(model="m", messages=[{"role": "user", "content": f"Hello, {number}"}])
+            passed += 1
+    assert 3 <= passed <= 5  # 3 a minute; each for itself they would let 6 pass, and more
 
 
 def test_a_stream_comes_as_it_is_written(upstream: Upstream, cluster: Cluster) -> None:
@@ -157,7 +153,8 @@ async def test_under_load_replicas_come_go_and_die_and_policies_change(upstream:
         policy.write_text(POLICY.format(rule="second"))
         took = await until(lambda: not +cluster.numbers(f'weir_policies{{policy="{old}"'))
         changed = len(clients.answered)
-        assert took < 10
+        print(f"a changed policy reached {counted()} replicas under load in {took:.1f} s")
+        assert took < 20
         await until(lambda: len(clients.answered) > changed + 40)
         (new,) = {ref for _, ref in clients.answered} - {old}
         policy.write_text("version: 1\nrules: nonsense\n")  # what does not load reaches nobody, nor who comes later
@@ -179,16 +176,18 @@ async def test_under_load_replicas_come_go_and_die_and_policies_change(upstream:
         await asyncio.wait_for(running, 120)
 
     assert Counter(ref for _, ref in clients.answered[changed + 40 :]).keys() == {new}
-    store = Store.open(cluster.audit, SECRET, create=False)
-    records = {record.id: record for record in store.read(Query(kind="request"))}
-    assert {id for id, _ in clients.answered} <= records.keys()  # each that was answered
+    with contextlib.closing(Store.open(cluster.audit, SECRET, create=False)) as store:
+        begun = {record.id: record.facts for record in store.read(Query(kind="begun"))}
+        ended = {record.id: record.facts for record in store.read(Query(kind="request"))}
+        assert verify(store).problems == []
+    assert len(begun) >= len(upstream.requests) - asked  # each that went to the provider, answered or not
+    # Each that was answered; of those that the killed replica had just answered, that they began.
+    assert {id for id, _ in clients.answered} <= begun.keys()
+    assert len({id for id, _ in clients.answered} - ended.keys()) <= 16
     rules = {old: "first", new: "second"}
     for id, ref in clients.answered:
-        facts = records[id].facts
-        assert facts["policy"] == ref
-        assert {rule["rule"] for rule in facts["rules"]} == {rules[ref]}
-        assert {rule["direction"] for rule in facts["rules"]} == {"prompt", "completion"}
-    begun = [record.id for record in store.read(Query(kind="begun"))]
-    assert len(begun) >= len(upstream.requests) - asked  # each that went to the provider, answered or not
-    assert verify(store).problems == []
-    store.close()
+        both = {"prompt", "completion"} if id in ended else {"prompt"}
+        for facts, directions in ((begun[id], {"prompt"}), (ended.get(id, begun[id]), both)):
+            assert facts["policy"] == ref
+            assert {rule["rule"] for rule in facts["rules"]} == {rules[ref]}
+            assert {rule["direction"] for rule in facts["rules"]} == directions

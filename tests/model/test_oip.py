@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from proxy import builtin
-from proxy.config import OipDetector
+from proxy.config import OipDetector, load_config
+from proxy.doctor import neighbours
 from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.learner import Learner
@@ -128,6 +129,20 @@ def test_another_model_than_the_manifests_is_noticed(server: ModelServer, tmp_pa
         on_a_server(settings(server.url, logits="scores"), Artefact.load(builtin.MODEL))
     with served(server.url, "nobody") as absent:
         assert absent.network.check() == "answered with status 404"
+
+
+async def test_the_doctor_asks_for_it(server: ModelServer, tmp_path: Path) -> None:
+    path = home(tmp_path, judged=MODEL_POLICY, lenient=MODEL_POLICY.replace("name: judged", "name: lenient"))
+    said = []
+    for url in (server.url, "http://127.0.0.1:1"):
+        path.write_text(
+            CONFIG.replace("fake, policy", "demo, policy").format(upstream=1, url=url)
+            + "  - {name: d, provider: demo, policy: judged}\n"
+        )
+        path.write_text(path.read_text().replace("providers:\n", "providers:\n  demo: {type: demo}\n"))
+        said += [one for one in await neighbours.check(load_config(path)) if one.about == "detectors.safeguard"]
+    assert [one.level for one in said] == ["fine", "wrong"]
+    assert "cannot be reached" in str(said[1])
 
 
 LOGITS = {"name": "logits", "datatype": "FP32", "shape": [1, 9], "data": [1.0] * 9}

@@ -1,19 +1,14 @@
-"""What the application is given, and what each part makes of it."""
+"""What the application is given: `args:` of ray.yaml, and the Weir config that they name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from proxy.cluster.deployed import deployed
-from proxy.config import Config, OnnxDetector, Safeguard, load_config
-from proxy.model.artefact import Artefact, ModelError
-from proxy.model.classifier import Classifier
-from proxy.server.state import State
-from proxy.workbench import load_queue, open_classifier
+from proxy.config import Config, OnnxDetector
+from proxy.model.artefact import ModelError
 
 
 class Given(BaseModel):
@@ -52,18 +47,3 @@ def networks(config: Config) -> dict[str, OnnxDetector]:
     found = {name: one for name, one in config.detectors.items() if isinstance(one, OnnxDetector)}
     own = config.safeguard
     return found if own in config.detectors.values() or not isinstance(own, OnnxDetector) else {**found, "safeguard": own}
-
-
-def open_state(path: Path, given: Given, models: Mapping[str, Any]) -> State:
-    """Blocks until the models are there. Raises FileError, ModelError."""
-    config = load_config(path)
-    given.check(config)
-    deployments = networks(config)
-
-    def opened(config: Config, settings: Safeguard) -> Classifier:
-        if not isinstance(settings, OnnxDetector):
-            return open_classifier(config, settings)
-        name = next(name for name, one in deployments.items() if one == settings)
-        return deployed(name, models[name], settings, Artefact.load(config.folder_of(settings), elsewhere=True))
-
-    return State.load(path, load_queue(config, given.questions, opened))
