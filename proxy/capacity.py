@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 # With the built-in model: supervisor and template hold 75 and 150 MiB when idle, and a worker 15 of its own. The rest is room
 # for what it remembers and for bodies that are on their way.
 ONCE, EACH = 225 * MIB, 60 * MIB
-LITELLM = 200 * MIB  # where a provider is reached by it
+LITELLM, LITELLM_EACH = 150 * MIB, 75 * MIB  # where a provider is reached by it
 MODEL = 1.6  # times a model's file: the graph, and the weights as the kernels want them
 
 _GROUP = Path("/sys/fs/cgroup")
@@ -48,8 +48,9 @@ def needed(config: Config, workers: int, shared: bool) -> int:
     files = [config.folder_of(one) / "model.onnx" for one in (config.safeguard, *config.beside.values())]
     size = sum(file.stat().st_size for file in files if file.is_file())
     own = max(0, size - (builtin.MODEL / "model.onnx").stat().st_size) * MODEL  # beyond the built-in one's, which is in ONCE
-    once = ONCE + own + (LITELLM if config.needs_litellm else 0)
-    return int(once + workers * EACH) if shared or workers == 1 else int(workers * (once + EACH))
+    more = (LITELLM, LITELLM_EACH) if config.needs_litellm else (0, 0)
+    once, each = ONCE + own + more[0], EACH + more[1]
+    return int(once + workers * each) if shared or workers == 1 else int(workers * (once + each))
 
 
 def shortage(config: Config, workers: int, shared: bool = True, left: int | None = None) -> str:

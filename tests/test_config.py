@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -260,6 +261,25 @@ def test_admins_are_nobody_else(home: Path) -> None:
         '9: this is the key of the caller "team"; the dashboard needs one of its own',
         '10: duplicate admin name "ann"',
     ]
+
+
+def test_the_providers_in_the_docs_are_valid(home: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "providers.md").read_text()
+    blocks = re.findall(r"```yaml\n(providers:.*?)```", text, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        routes = "" if "routes:" in block else "routes: [{name: r, provider: %s, policy: default}]\n"
+        name = re.findall(r"^  ([a-z]+):", block, re.MULTILINE)[0]
+        found = config(home, "version: 1\n" + block + (routes % name if routes else ""))
+        if "ejection" in block:
+            written = found.providers["openai"]
+            assert isinstance(written, OpenAIProvider)
+            default = OpenAIProvider(type="openai")
+            assert (written.timeouts, written.retries, written.ejection) == (
+                default.timeouts,
+                default.retries,
+                default.ejection,
+            )
 
 
 @pytest.mark.parametrize("claude", ["{type: litellm, model: anthropic/x}", "{type: anthropic, translate: [responses]}"])

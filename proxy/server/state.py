@@ -327,7 +327,11 @@ class State:
             fields["error"] = error
         if exchange is not None:
             trace = exchange.trace
-            fields |= {"policy": exchange.policy.ref, "provider": exchange.matched.route.provider, "key": trace.key or None}
+            fields |= {
+                "policy": exchange.policy.ref,
+                "provider": (watch.provider if watch is not None else "") or exchange.matched.route.provider,
+                "key": trace.key or None,
+            }
             fields |= {"stream": trace.streamed, "ended": ending(exchange, status)}
             fields |= {f"{name}_ms": round(value * 1e3, 2) for name, value in trace.ms.items()}
             if trace.usage is not None:

@@ -14,6 +14,7 @@ import asyncio
 import atexit
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
@@ -28,7 +29,7 @@ from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 from litellm.llms.anthropic.messages.adapters.transformation import AnthropicAdapter
 from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
 
-from proxy.config import LiteLLMProvider, Timeouts
+from proxy.config import LiteLLMProvider
 from proxy.upstream import Call, Response, UpstreamError
 from proxy.upstream.whole import Whole
 from proxy.wire import sse
@@ -97,20 +98,21 @@ class LiteLLM:
             if call.path == "responses":
                 given["use_chat_completions_api"] = True
         asking = _ASKED[call.path](body, given)
-        limit = self._timeouts.connect + self._timeouts.first_byte
+        now, total = asyncio.get_running_loop().time(), self._timeouts.total
+        until = now + total if total is not None else math.inf
         try:
-            async with asyncio.timeout(limit if self._timeouts.total is None else min(limit, self._timeouts.total)):
-                return await self._answer(call.path, asking, body.get("stream") is True)
+            async with asyncio.timeout_at(min(until, now + self._timeouts.connect + self._timeouts.first_byte)):
+                return await self._answer(call.path, asking, body.get("stream") is True, until)
         except (TimeoutError, litellm.Timeout) as error:
             raise UpstreamError("The provider did not answer in time.", 504, "upstream_timeout") from error
 
-    async def _answer(self, path: str, asking: Awaitable[Any], streams: bool) -> Response:
+    async def _answer(self, path: str, asking: Awaitable[Any], streams: bool, until: float) -> Response:
         try:
             answer = await asking
             if streams:
                 events = aiter(answer)
                 begun = [item async for item in _beginning(events)]
-                return _Stream(path, answer, events, begun, self._timeouts)
+                return _Stream(path, answer, events, begun, self._timeouts.idle, until)
         except litellm.Timeout:
             raise
         except (litellm.APIConnectionError, httpx.TransportError, aiohttp.ClientError, OSError) as error:
@@ -285,9 +287,10 @@ def _refused(status: int, message: str, code: str, param: str | None = None) -> 
 class _Stream:
     status = 200
 
-    def __init__(self, path: str, stream: Any, events: AsyncIterator[Any], begun: list[Any], timeouts: Timeouts) -> None:
+    def __init__(self, path: str, stream: Any, events: AsyncIterator[Any], begun: list[Any], idle: float, until: float) -> None:
         self.headers = [("content-type", "text/event-stream")]
-        self._path, self._stream, self._events, self._begun, self._idle = path, stream, events, begun, timeouts.idle
+        self._path, self._stream, self._events, self._begun = path, stream, events, begun
+        self._idle, self._until = idle, until
         self._next: asyncio.Future[Any] | None = None
         self._closed = False
 
@@ -313,7 +316,8 @@ class _Stream:
             raise UpstreamError("The stream was closed.", 502, "upstream_error")
         self._next = reading = asyncio.ensure_future(anext(self._events, None))
         try:
-            await asyncio.wait({reading}, timeout=self._idle)
+            left = self._until - asyncio.get_running_loop().time()
+            await asyncio.wait({reading}, timeout=max(0.0, min(self._idle, left)))
             if not reading.done():
                 raise UpstreamError("The provider fell silent.", 504, "upstream_timeout")
             if reading.cancelled():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
+
+import msgspec
 
 from proxy import metrics
 from proxy.breaker import Breaker
@@ -25,9 +28,16 @@ class Member:
         self._breaker = Breaker(ejection.failures, ejection.pause, ejection.longest)
 
     async def open(self, call: Call) -> Response:
-        if self.model is not None and call.method == "POST":
-            call = Call(call.path, encode({**decode(call.body), "model": self.model}), call.headers, call.method)
-        return await self._provider.open(call)
+        return await self._provider.open(self._named(call))
+
+    def _named(self, call: Call) -> Call:
+        if self.model is None or call.method != "POST":
+            return call
+        try:
+            body = decode(call.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # a file on an unguarded path
+            return call
+        return replace(call, body=encode({**body, "model": self.model})) if isinstance(body, dict) and "model" in body else call
 
     async def close(self) -> None:
         await self._provider.close()

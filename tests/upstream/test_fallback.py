@@ -174,6 +174,9 @@ async def test_a_provider_may_have_a_name_of_its_own_for_the_model() -> None:
     pool = Fallbacks([member("a", first, Retries(attempts=0)), Member("b", second, "own-name")])
     await pool.attempts(CALL).open()
     assert (first.calls[0].body, second.calls[0].body) == (b'{"model":"asked"}', b'{"model":"own-name"}')
+    for body in (b"--boundary", b"[1]", b'{"purpose":"batch"}'):
+        await pool.attempts(Call("files", body, {})).open()
+        assert second.calls[-1].body == body
 
 
 async def test_the_providers_key_is_nowhere_however_it_is_cut() -> None:

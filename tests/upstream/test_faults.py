@@ -179,6 +179,12 @@ def gauge(weir: Weir, name: str) -> float:
     return float(found)
 
 
+def said_of(weir: Weir, route: str) -> list[str]:
+    """Who answered a route's requests, by the log."""
+    lines = [json.loads(line) for line in weir.log.read_text().splitlines() if line.startswith("{")]
+    return [line["provider"] for line in lines if line.get("route") == route]
+
+
 def nothing_left(weir: Weir, before: int, tasks: float) -> None:
     """No connection, and nothing that still runs."""
     deadline = time.monotonic() + 20
@@ -290,6 +296,10 @@ async def test_a_provider_that_fails_in_a_row_is_left_out(weir: Weir, upstream: 
         for _ in range(4):
             assert (await clients.ask("chat", False)).status == 200
     assert asked == ["frail", "second", "frail", "second", "second", "second"]
+    deadline = time.monotonic() + 10
+    while (told := said_of(weir, "frail")) != ["second"] * 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert told == ["second"] * 4
     assert json.loads(weir.get("/readyz"))["ejected"] == ["frail"]
     assert gauge(weir, re.escape('weir_ejections_total{provider="frail"}')) == 1
     assert gauge(weir, re.escape('weir_ejected{provider="frail"}')) == 1
