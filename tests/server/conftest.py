@@ -80,6 +80,11 @@ class Upstream:
                         return
                     if isinstance(step, float):
                         await asyncio.sleep(step)
+                    elif callable(step):  # not before this is so
+                        for _ in range(2000):
+                            if step():
+                                break
+                            await asyncio.sleep(0.01)
                     else:
                         writer.write(step)
                         await writer.drain()

@@ -9,6 +9,8 @@ from typing import Any
 import anthropic
 import openai
 
+heard: set[str] = set()  # APIs whose client has been told a first text; for servers that fail only then
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -37,6 +39,7 @@ class Clients:
     async def ask(self, api: str, stream: bool) -> Outcome:
         """Raises whatever is not a clear outcome."""
         said: list[str] = []
+        heard.discard(api)
         try:
             async with asyncio.timeout(60):
                 opened = await self.open(api, stream)
@@ -47,6 +50,8 @@ class Clients:
                     if api == "responses" and event.type == "error":
                         return Outcome(200, "".join(said), True, event)
                     said.append(_delta(api, event))
+                    if said[-1]:
+                        heard.add(api)
                     ended = ended or _ends(api, event)
                 assert ended, f"a stream of {api} stopped as if nothing were amiss"
                 return Outcome(200, "".join(said))

@@ -1,8 +1,8 @@
 """Servers that speak what providers speak who do not speak OpenAI's HTTP: Anthropic, Gemini, Bedrock with its binary event
 stream, and Azure's deployments. What they say is asked for in the prompt:
 
-`tool` calls one, `think` thinks first, `break` hangs up in the middle, `slow` takes ten seconds, `fail NNN` is an error of that
-status, and anything else is answered with `TEXT`.
+`tool` calls one, `think` thinks first, `break` hangs up in the middle, when the client has seen some, `slow` takes ten seconds,
+`fail NNN` is an error of that status, and anything else is answered with `TEXT`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.upstream.client import heard
 from tests.upstream.speech import TEXT
 
 WORDS = [word + " " for word in TEXT.split()]
@@ -66,7 +67,8 @@ class Foreign:
         events = speaker.events(wish)
         for number, event in enumerate(events):
             if "break" in wish and number == len(events) // 2:
-                await asyncio.sleep(0.1)  # what was said before it is on its way
+                while not heard:
+                    await asyncio.sleep(0.01)
                 assert request.transport is not None
                 request.transport.abort()
                 return answer

@@ -25,6 +25,7 @@ def api_of(body: dict[str, Any]) -> str:
 class Speech:
     """`begun` are the events before the first character, `said` those with the text."""
 
+    api: str
     whole: dict[str, Any]
     begun: list[bytes]
     said: list[bytes]
@@ -49,7 +50,9 @@ def speech(api: str, text: str = TEXT) -> Speech:
 
 def _chat(text: str) -> Speech:
     said = [chunk({"content": word}) for word in _words(text)]
-    return Speech(answer(text), [chunk({"role": "assistant", "content": ""})], said, [chunk({}, "stop"), b"data: [DONE]\n\n"])
+    return Speech(
+        "chat", answer(text), [chunk({"role": "assistant", "content": ""})], said, [chunk({}, "stop"), b"data: [DONE]\n\n"]
+    )
 
 
 def _completions(text: str) -> Speech:
@@ -58,7 +61,7 @@ def _completions(text: str) -> Speech:
         return {"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
 
     *said, end = [f"data: {json.dumps(body(w, None if w else 'stop'))}\n\n".encode() for w in [*_words(text), ""]]
-    return Speech(body(text, "stop"), [], said, [end, b"data: [DONE]\n\n"])
+    return Speech("completions", body(text, "stop"), [], said, [end, b"data: [DONE]\n\n"])
 
 
 def _messages(text: str) -> Speech:
@@ -76,7 +79,7 @@ def _messages(text: str) -> Speech:
         {"type": "message_stop"},
     ]
     whole = {**head, "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": usage}
-    return Speech(whole, _events(begun), _events(said), _events(ended))
+    return Speech("messages", whole, _events(begun), _events(said), _events(ended))
 
 
 def _responses(text: str) -> Speech:
@@ -99,4 +102,4 @@ def _responses(text: str) -> Speech:
         {"type": "response.completed", "response": whole},
     ]
     events = _events([{**body, "sequence_number": number} for number, body in enumerate(bodies)])
-    return Speech(whole, events[:3], events[3:-4], events[-4:])
+    return Speech("responses", whole, events[:3], events[3:-4], events[-4:])

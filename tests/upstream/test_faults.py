@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.server.conftest import POLICY, Upstream, Weir, running, streamed, whole
-from tests.upstream.client import Clients, Outcome
+from tests.upstream.client import Clients, Outcome, heard
 from tests.upstream.speech import APIS, TEXT, Speech, api_of, speech
 
 CONFIG = """
@@ -96,8 +96,8 @@ def zipped(speech: Speech, stream: bool) -> Steps:
 
 
 def some(speech: Speech, *then: bytes | float | None) -> Steps:
-    """The beginning of a stream, with much of its text."""
-    return streamed(*speech.begun, *speech.said[:12], 0.05, *then)
+    """The beginning of a stream with much of its text, of which the client has seen some."""
+    return streamed(*speech.begun, *speech.said[:12], lambda: speech.api in heard, *then)  # type: ignore[arg-type]
 
 
 # What upstream does; the status before an answer has begun, unstreamed and streamed. 0: the stream begins, and ends in an error.

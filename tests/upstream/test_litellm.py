@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from tests.server.conftest import POLICY, Weir, free_port, running
-from tests.upstream.client import Clients
+from tests.upstream.client import Clients, heard
 from tests.upstream.foreign import CITY, THOUGHT, Foreign, serving
 from tests.upstream.speech import TEXT
 
@@ -217,6 +217,7 @@ async def test_an_error_keeps_its_status(weir: Weir, system: str, status: int) -
 async def test_a_stream_that_breaks_says_so(weir: Weir, system: str) -> None:
     async with Clients(weir.url, system, "break, please") as clients:
         for api in ("chat", "messages"):
+            heard.clear()
             outcome = await clients.ask(api, True)
             assert outcome.broken and outcome.status == 200 and TEXT.startswith(outcome.text) and outcome.text, (api, outcome)
 
