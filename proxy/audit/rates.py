@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, ColumnElement, Float, Integer, Text, case, cast, distinct, func, literal_column, select, true
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    Subquery,
+    Text,
+    case,
+    cast,
+    distinct,
+    func,
+    literal_column,
+    select,
+    true,
+)
 
 from proxy.audit.schema import records
-from proxy.audit.store import Store
+from proxy.audit.store import Query, Record, Store
 from proxy.types import Action
 
 # Upper ends, in milliseconds, of the classes that times are counted in; a percentile is read off between two of them.
@@ -66,12 +81,12 @@ class Differing(NamedTuple):
 
 def counts(store: Store, window: Window) -> list[Count]:
     tools = _Tools(store)
-    missed = records.c.facts.like(literal_column("""'%"not_inspected":["%'"""))
-    columns = (
-        tools.step(window), records.c.route, tools.text("language"), records.c.action, records.c.answer,
-        case((missed, literal_column("1")), else_=literal_column("0")),
+    missed = tools.text("not_inspected") != literal_column("'[]'")
+    each = _once(
+        tools.step(window).label("step"), records.c.route, tools.text("language").label("language"), records.c.action,
+        records.c.answer, case((missed, literal_column("1")), else_=literal_column("0")).label("missed"), window=window,
     )  # fmt: skip
-    chosen = _within(select(*columns, func.count()), window).group_by(*columns)
+    chosen: Any = select(*each.c, func.count()).group_by(*each.c)
     found: dict[tuple[int, str, str, str, bool], int] = {}
     for step, route, language, action, answer, unread, requests in store.rows_of(chosen):
         one = (int(step), route or "", language or "", _stricter(action, answer), bool(unread))
@@ -91,11 +106,11 @@ def spoken(store: Store, window: Window) -> list[Spoken]:
 def delays(store: Store, window: Window, part: str = "prompt") -> list[Delay]:
     """What Weir's own work took: on the prompt before anything was sent on, or on a whole answer (`completion`)."""
     tools = _Tools(store)
-    ms = cast(tools.text("ms", part), Float)
+    each = _once(tools.step(window).label("step"), cast(tools.text("ms", part), Float).label("ms"), window=window)
+    ms = each.c.ms
     rungs: Any = ((ms <= literal_column(repr(float(top))), literal_column(str(index))) for index, top in enumerate(LADDER))
-    rung = case(*rungs, else_=literal_column(str(len(LADDER))))
-    step = tools.step(window)
-    chosen = _within(select(step, rung, func.count()), window).where(ms.is_not(None)).group_by(step, rung)
+    rung = case(*rungs, else_=literal_column(str(len(LADDER)))).label("rung")
+    chosen = select(each.c.step, rung, func.count()).where(ms.is_not(None)).group_by(each.c.step, rung)
     steps: dict[int, dict[int, int]] = {}
     for at, index, requests in store.rows_of(chosen):
         steps.setdefault(int(at), {})[int(index)] = requests
@@ -135,6 +150,23 @@ def differing(store: Store, window: Window) -> list[Differing]:
     chosen = _within(chosen, window).where(columns[3] != columns[4]).group_by(*columns)
     rows = store.rows_of(chosen)
     return [Differing(live or "", other, way, before, after, requests) for live, other, way, before, after, requests in rows]
+
+
+def differences(store: Store, window: Window, limit: int) -> list[Record]:
+    """The newest requests of which a shadow would have made something else, by another action or by other rules."""
+    tools = _Tools(store)
+    shadow = tools.each("shadow")
+    action, other, gained, lost = (tools.of(shadow, name) for name in ("action", "shadow", "gained", "lost"))
+    chosen: Any = select(records.c.id).select_from(records).join(shadow, true()).order_by(records.c.seq.desc())
+    chosen = _within(chosen, window).where((action != other) | (gained != "[]") | (lost != "[]")).limit(2 * limit)
+    ids = list(dict.fromkeys(row[0] for row in store.rows_of(chosen)))[:limit]  # two directions of one are one
+    return [record for id in ids for record in store.read(Query(kind="request", id=id))]
+
+
+def _once(*columns: ColumnElement[Any], window: Window) -> Subquery:
+    """What is taken out of a record's JSON, taken out once: the offset keeps databases from writing it wherever it is used."""
+    chosen: Select[Any] = _within(select(*columns), window)
+    return chosen.offset(0).subquery()
 
 
 def _stricter(*actions: str | None) -> str:

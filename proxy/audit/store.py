@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     Connection,
     Engine,
     Row,
@@ -23,7 +25,6 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
-    or_,
     select,
     text,
     update,
@@ -37,13 +38,10 @@ from proxy.audit.chain import START, digest, link, tag
 from proxy.audit.entry import Entry
 from proxy.audit.keyring import Keyring, beside
 from proxy.audit.schema import VERSION, ends, policies, records
-from proxy.types import Action
 
 COLUMNS = ("route", "key", "policy", "action", "answer", "status")  # of the facts
 _LOCK = 0x57454952  # PostgreSQL's advisory lock while the tables are made
-# As the recorder writes what a shadow would have done otherwise: other rules, or another action of the same rules.
-_ACTIONS = [str(action) for action in Action]
-_DIFFERS = ['"gained":["', '"lost":["', *(f'"action":"{a}","shadow":"{b}"' for a in _ACTIONS for b in _ACTIONS if a != b)]
+_WHOLE = 32  # characters of an id
 _ERASED = 1000  # records that one erasure names
 
 
@@ -70,7 +68,6 @@ class Query:
     language: str | None = None
     about: str | None = None
     subject: str | None = None  # as `Keyring.subject` has it
-    differs: bool = False  # from what a shadow would have done
     limit: int | None = None
     newest: bool = False
 
@@ -199,7 +196,7 @@ class Store:
 
     def get(self, id: str) -> list[Record]:
         """All that is known of a request: what began, how it ended, and what was said of it since. `id` may be its start."""
-        own, about = (column.startswith(id, autoescape=True) for column in (records.c.id, records.c.about))
+        own, about = (_begins(column, id) for column in (records.c.id, records.c.about))
         chosen = select(records).where(own | about).order_by(records.c.seq).limit(100)
         with self._engine.connect() as connection:
             return [_record(row) for row in connection.execute(chosen)]
@@ -349,7 +346,7 @@ def _selected(query: Query) -> Select[Any]:
     if query.before is not None:
         found = found.where(records.c.seq < query.before)
     if query.id is not None:
-        found = found.where(records.c.id.startswith(query.id, autoescape=True))
+        found = found.where(_begins(records.c.id, query.id))
     if query.language is not None:
         found = found.where(records.c.facts.contains(f'"language":"{query.language}"', autoescape=True))
     if query.policy is not None:
@@ -360,10 +357,13 @@ def _selected(query: Query) -> Select[Any]:
     if query.rule is not None:
         named = msgspec.json.encode(query.rule).decode()
         found = found.where(records.c.facts.contains(f'"rule":{named}', autoescape=True))
-    if query.differs:
-        found = found.where(or_(*(records.c.facts.contains(text, autoescape=True) for text in _DIFFERS)))
     found = found.order_by(records.c.seq.desc() if query.newest else records.c.seq)
     return found.limit(query.limit) if query.limit is not None else found
+
+
+def _begins(column: Column[Any], id: str) -> ColumnElement[bool]:
+    """A whole id is found by the index; its beginning takes a look at all of them."""
+    return column == id if len(id) == _WHOLE else column.startswith(id, autoescape=True)
 
 
 def _record(row: Row[Any]) -> Record:

@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from proxy.audit.rates import Differing, compared, differing
-from proxy.audit.store import Query, Record, Store
+from proxy.audit.rates import Differing, compared, differences, differing
+from proxy.audit.store import Record, Store
 from proxy.ui.rates import SPANS, window_of
 from proxy.ui.visit import Visit
 
@@ -19,10 +19,7 @@ async def show(visit: Visit) -> Response:
     span, window = window_of(visit, "7d")
 
     def read(store: Store) -> tuple[dict[tuple[str, str], int], list[Differing], list[Record]]:
-        differs = Query(
-            kind="request", since=window.since, route=window.route, differs=True, newest=True, limit=LISTED
-        )  # fmt: skip
-        return compared(store, window), differing(store, window), list(store.read(differs))
+        return compared(store, window), differing(store, window), differences(store, window, LISTED)
 
     both, changes, records = await visit.desk.log(read)
     pairs = [

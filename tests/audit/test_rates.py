@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from proxy.audit.entry import Entry
-from proxy.audit.rates import LADDER, Count, Spoken, Window, compared, counts, delays, differing, percentile, shares, spoken
+from proxy.audit.rates import (
+    LADDER,
+    Count,
+    Spoken,
+    Window,
+    compared,
+    counts,
+    delays,
+    differences,
+    differing,
+    percentile,
+    shares,
+    spoken,
+)
 from proxy.audit.store import Query, Store
 
 WINDOW = Window(1000.0, 10.0, 3)
@@ -74,7 +87,7 @@ def test_shadows(full: Store) -> None:
     assert compared(full, WINDOW) == {("p@1", "q@2"): 3}
     (one,) = differing(full, WINDOW)
     assert (one.policy, one.shadow, one.before, one.after, one.requests) == ("p@1", "q@2", "pass", "block", 1)
-    assert [r.seq for r in full.read(Query(kind="request", differs=True))] == [3]
+    assert [r.seq for r in differences(full, WINDOW, 5)] == [3]
 
 
 def test_percentiles() -> None:
@@ -89,6 +102,7 @@ def test_more_questions(full: Store) -> None:
         return [r.seq for r in full.read(query)]
 
     assert seqs(Query(kind="request", id="0" * 31)) == [1, 2, 3, 4, 5, 8]
+    assert seqs(Query(kind="request", id=f"{2:032x}")) == [2]
     assert seqs(Query(kind="request", before=3)) == [1, 2]
     assert seqs(Query(kind="request", language="fr")) == [3]
     assert seqs(Query(kind="request", language='fr"%')) == []
