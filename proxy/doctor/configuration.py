@@ -127,7 +127,8 @@ def secrets(config: Config) -> Iterator[Finding]:
     """Keys that stand in the config itself, where others may read it."""
     named = [(f"providers.{name}", getattr(one, "api_key", None)) for name, one in config.providers.items()]
     named += [(f"detectors.{name}", getattr(one, "api_key", None)) for name, one in config.detectors.items()]
-    named += [("audit", config.audit.key if config.audit is not None else None)]
+    named += [(name, getattr(getattr(config, name), "key", None)) for name in ("audit", "verdicts")]
+    named += [("telemetry", text) for text in (config.telemetry.headers.values() if config.telemetry else ())]
     text = config.source.read_text(encoding="utf-8", errors="replace")
     for name, secret in named:
         if secret and secret in text:

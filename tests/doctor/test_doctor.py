@@ -40,7 +40,7 @@ def home(folder: Path, config: str = HEAD, policy: str = POLICY) -> Path:
     (folder / "policies").mkdir()
     (folder / "policies" / "mine.yaml").write_text(policy)
     path = folder / "config" / "weir.yaml"
-    path.write_text(config)
+    path.write_text(config if "listen:" in config else config + f"listen: {{port: {free_port()}}}\n")
     path.chmod(0o600)
     return path
 
@@ -310,6 +310,8 @@ providers:
   gone: {{type: openai, base_url: "http://127.0.0.1:{free_port()}/v1"}}
   unknown: {{type: openai, base_url: "http://nobody.invalid/v1"}}
   skewed: {{type: openai, base_url: "{at}/200/skewed/v1"}}
+  claude: {{type: anthropic, base_url: "{at}/401/v1", api_key: sk-hidden-2}}
+  azure: {{type: azure, base_url: "{at}/200", api_key: sk-hidden-3}}
 detectors:
   has: {{type: judge, base_url: "{at}/200/v1", model: guard-20b}}
   lacks: {{type: judge, base_url: "{at}/200/v1", model: guard-120b}}
@@ -321,6 +323,7 @@ routes: [{{name: all, provider: fine, policy: mine}}]
     levels = {(one.about, one.level) for one in found}
     assert {("providers.fine", "fine"), ("providers.asks", "fine"), ("detectors.has", "fine"), ("clock", "note")} <= levels
     assert "401" in only(found, "providers.refused").message and "sk-hidden" not in str(found)
+    assert "401" in only(found, "providers.claude").message and ("providers.azure", "fine") in levels
     assert "503" in only(found, "providers.ill").message
     assert "cannot be reached" in only(found, "providers.gone").message
     assert only(found, "providers.unknown").level == "wrong"
@@ -330,8 +333,17 @@ routes: [{{name: all, provider: fine, policy: mine}}]
 
 async def test_a_redis_that_does_not_answer(tmp_path: Path) -> None:
     url = f"redis://:hidden@127.0.0.1:{free_port()}/0"
-    found = await neighbours.check(load_config(home(tmp_path, HEAD + f"limits: {{url: '{url}'}}\n")))
-    assert only(found, "limits").level == "wrong" and "hidden" not in str(found)
+    more = f"limits: {{url: '{url}'}}\nverdicts: {{url: '{url}', key: long-enough-to-be-one}}\n"
+    found = await neighbours.check(load_config(home(tmp_path, HEAD + more)))
+    assert only(found, "limits").level == only(found, "verdicts").level == "wrong" and "hidden" not in str(found)
+
+
+async def test_a_collector_of_traces(tmp_path: Path, weir_like: int) -> None:
+    path = home(tmp_path, HEAD + f"telemetry: {{endpoint: 'http://127.0.0.1:{free_port()}'}}\n")
+    found = only(await neighbours.check(load_config(path)), "telemetry")
+    assert found.level == "note" and "nobody listens" in found.message
+    path.write_text(HEAD + f"telemetry: {{endpoint: 'http://127.0.0.1:{weir_like}'}}\n")
+    assert [(one.about, one.level) for one in await neighbours.check(load_config(path))] == [("telemetry", "fine")]
 
 
 async def test_a_redis_that_answers(tmp_path: Path) -> None:
