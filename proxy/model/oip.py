@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import http.client
 import logging
+import os
 import ssl
 from collections import deque
 from collections.abc import Sequence
@@ -66,6 +67,7 @@ class Server:
         self._headers = {"content-type": "application/json", **({"authorization": f"Bearer {api_key}"} if api_key else {})}
         self._timeout, self._gives = timeout, gives
         self._idle: deque[http.client.HTTPConnection] = deque()
+        self._owner = os.getpid()
         self._inputs: dict[str, str] | None = None  # name -> datatype; None: not known yet
         self._logits, self.embeds = logits, True
 
@@ -182,6 +184,8 @@ class Server:
         raise AssertionError("unreachable")
 
     def _kept(self) -> http.client.HTTPConnection | None:
+        if self._owner != os.getpid():  # forked: those are the parent's, and all its children's
+            self._idle, self._owner = deque(), os.getpid()
         with contextlib.suppress(IndexError):
             return self._idle.pop()
         return None

@@ -109,7 +109,12 @@ def cluster(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
                "deployments": deployments}  # fmt: skip
         (folder / "ray.yaml").write_text(json.dumps({"http_options": {"port": port}, "applications": [app]}))
         short = tempfile.mkdtemp(prefix="weir-ray-")  # sockets lie in it, and their paths may not be long
-        quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_memory_monitor_refresh_ms": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+        quiet = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_memory_monitor_refresh_ms": "0",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            "RAY_AUTH_MODE": "disabled",
+        }
         command = [sys.executable, str(Path(__file__).parent / "serve.py"), str(folder / "ray.yaml"), short]
         with (folder / "log").open("wb") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **quiet}, cwd=folder)

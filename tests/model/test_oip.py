@@ -25,7 +25,7 @@ from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.learner import Learner
 from proxy.model.network import Unavailable
-from proxy.model.oip import on_a_server
+from proxy.model.oip import Server, on_a_server
 from tests.server.conftest import MODEL_POLICY, Upstream, Weir, answer, free_port, home, start, upstream, whole  # noqa: F401
 
 HARM = "I will kill you and your whole family"
@@ -170,6 +170,19 @@ def test_a_kept_connection_that_was_closed_is_no_failure(upstream: Upstream) -> 
     with served(f"http://127.0.0.1:{upstream.port}", "m") as there:
         for _ in range(3):
             assert there.score([(HARM, "")])
+
+
+def test_a_forked_worker_has_connections_of_its_own(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    upstream.script = lambda body: whole({"outputs": [LOGITS]} if body else {"name": "m"})
+    one = Server.of(settings(f"http://127.0.0.1:{upstream.port}", "m"))
+    one.fit(Artefact.load(builtin.MODEL))
+    kept = list(one._idle)
+    assert len(kept) == 1
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    one.ask([([2, 3], [0, 0])], False)
+    assert len(one._idle) == 1 and not set(one._idle) & set(kept)
+    one.close()
+    kept[0].close()
 
 
 def test_one_that_does_not_answer_is_left_alone(upstream: Upstream) -> None:  # noqa: F811
