@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ from proxy.upstream import Call, Response, UpstreamError
 from proxy.upstream.fallback import Attempts
 from proxy.wire import sse
 from proxy.wire.api import Api
+from proxy.wire.form import undocumented
 from proxy.wire.parts import BadBody, Field, Json, Media, Part, Path, Request, Said, decode, encode, put
 from proxy.wire.usage import usage_of
 
@@ -270,8 +272,10 @@ class Guarded:
         """Judges every text of the request, writes the redactions into its body."""
         policy, guard = exchange.policy, exchange.snapshot.guard
         fields, media, unknown = request
-        if unknown and policy.unknown_fields == "block":
-            return self._by_policy(exchange, "unknown_fields", Action.BLOCK, unknown[0])
+        if policy.unknown_fields == "block":
+            strange: Path | None = next(chain(unknown, undocumented(exchange.body, self._api.forms)), None)
+            if strange is not None:
+                return self._by_policy(exchange, "unknown_fields", Action.BLOCK, strange)
         over = self._over_limit(exchange, fields)
         if over is not None:
             return over

@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.types import Role
 from proxy.wire import sse, tools
-from proxy.wire.form import Form, How, form
+from proxy.wire.form import Form, How, form, free
 from proxy.wire.openai import error
 from proxy.wire.parts import (
     AROUND,
@@ -97,10 +97,10 @@ def _calls(bodies: str, place: str) -> tuple[Form, ...]:
 
 FORMS = (
     _REQUEST,
-    form("prompt", "tools[].function", text="description name", inside="parameters"),
-    form("prompt", "tools[].function.parameters", text="description properties"),
-    form("prompt", "response_format.json_schema", text="description schema name"),
-    form("prompt", "prediction", text="content"),
+    free(form("prompt", "tools[].function", text="description name", inside="parameters")),
+    free(form("prompt", "tools[].function.parameters", text="description properties")),
+    form("prompt", "response_format.json_schema", text="description schema name", plain="strict"),
+    form("prompt", "prediction", text="content type"),
     _MESSAGE,
     *_calls("prompt", "messages[]"),
     *_PARTS.values(),

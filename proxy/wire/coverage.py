@@ -22,7 +22,7 @@ not, and sees it caught or, where the line says so, passed.
 
 * `messages[]` is in a list, `content[text]` in a list and of that type, `delta{text_delta}` of that type by itself.
 * A field that is not listed is inspected and redacted, with the names of what it holds; in a prompt, `unknown_fields: block`
-  refuses it.
+  refuses it. Definitions of tools and schemas are the caller's own: every field of theirs is read, and none is unknown.
 * A prompt with a text that is blocked is refused; an answer is cut there. What passes as it is are settings, identifiers and
   what the provider has sealed. The provider's error, when it answers with one instead, is passed on as it came.
 * `/v1/moderations` and `/v1/classify` answer themselves: all of their `input` is read, nothing is sent on.

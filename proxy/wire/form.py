@@ -5,10 +5,11 @@ in every line of it. What no form declares is inspected all the same.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 
 class How(enum.Enum):
@@ -39,6 +40,7 @@ class Form:
     `place` leads to it: `messages[]` is in a list, `content[text]` in a list and of that type, `delta{text_delta}` of that
     type by itself. In a stream of events it begins below the event of the type `event`. Fields that are `inside` have forms
     of their own; by those that `steer`, a type or a number, the reader finds its way, and reads any other value like a text.
+    In what is `free`, such as a schema, callers name things as they like.
     """
 
     bodies: tuple[Body, ...]
@@ -47,6 +49,7 @@ class Form:
     inside: frozenset[str] = frozenset()
     steer: frozenset[str] = frozenset()
     event: str = ""
+    free: bool = False
 
     @cached_property
     def known(self) -> frozenset[str]:
@@ -75,6 +78,40 @@ def form(bodies: str, place: str = "", *, inside: str = "", steer: str = "", eve
     typed = bool(event) or place.endswith("}") or (place.endswith("]") and not place.endswith("[]"))
     steers = {*steer.split(), *(["type"] if typed and "type" not in how else [])}
     return Form(tuple(bodies.split()), place, how, frozenset(inside.split()), frozenset(steers), event)  # type: ignore[arg-type]
+
+
+def free(one: Form) -> Form:
+    return replace(one, free=True)
+
+
+def undocumented(body: Any, forms: tuple[Form, ...]) -> Iterator[tuple[str | int, ...]]:
+    """The places in a request of fields that no form of their object knows."""
+    known: dict[str, frozenset[str]] = {}
+    for one in forms:
+        if "prompt" in one.bodies and not one.free:
+            known[one.place] = known.get(one.place, frozenset()) | one.known
+    for place, names in known.items():
+        for path, holder in _holders(body, _STEP.findall(place), ()):
+            yield from ((*path, key) for key in holder if key not in names)
+
+
+_STEP = re.compile(r"(\w+)(\[\w*\]|\{\w+\})?")
+
+
+def _holders(
+    value: Any, steps: list[tuple[str, str]], path: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    if not isinstance(value, dict):
+        return
+    if not steps:
+        yield path, value
+        return
+    (name, kind), *rest = steps
+    inner, wanted = value.get(name), kind[1:-1]
+    each = enumerate(inner) if kind.startswith("[") and isinstance(inner, list) else [("", inner)]
+    for index, one in each:
+        if isinstance(one, dict) and (not wanted or one.get("type") == wanted):
+            yield from _holders(one, rest, (*path, name, index) if isinstance(index, int) else (*path, name))
 
 
 def rows(forms: tuple[Form, ...]) -> Iterator[tuple[Body, Form, How, list[str]]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.types import Role
 from proxy.wire import sse, tools
-from proxy.wire.form import Form, How, form
+from proxy.wire.form import Form, How, form, free
 from proxy.wire.parts import (
     AROUND,
     BadBody,
@@ -123,7 +123,7 @@ FORMS = (
     form("prompt", "system[text]", text="text", passed="cache_control"),
     _METADATA,
     _SERVER,
-    form("prompt", "tools[]", text="description input_schema name"),
+    free(form("prompt", "tools[]", text="description input_schema name")),
     _MESSAGE,
     form("prompt", "messages[]", text="content"),
     *_BLOCKS.values(),

@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.types import Role
 from proxy.wire import sse, tools
-from proxy.wire.form import Form, form
+from proxy.wire.form import Form, form, free
 from proxy.wire.openai import error
 from proxy.wire.parts import (
     AROUND,
@@ -51,8 +51,8 @@ _REQUEST = form(
         "tool_choice"
     ),
 )
-_TOOL = form("prompt", "tools[]", text="description parameters server_description format type name server_label",
-             passed="authorization headers")  # fmt: skip
+_TOOL = free(form("prompt", "tools[]", text="description parameters server_description format type name server_label",
+             passed="authorization headers"))  # fmt: skip
 _PROMPT = form("prompt", "prompt", text="variables", media="id", passed="version")
 # What the provider has sealed or numbered, wherever it stands in an item.
 _SEALED = frozenset("id call_id item_id file_id container_id encrypted_content".split())
@@ -153,7 +153,7 @@ FORMS = (
     form("prompt", text="input"),
     _PROMPT,
     _TOOL,
-    form("prompt", "text.format", text="description schema name type"),
+    form("prompt", "text.format", text="description schema name type", plain="strict"),
     form("prompt", "input[message]", text="content"),
     form("prompt", "input[function_call_output]", text="output"),
     *_only(_ITEMS, " ".join(kind for kind in _ITEMS if kind not in _PARTS.split())),

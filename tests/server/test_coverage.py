@@ -204,11 +204,13 @@ def test_a_field_that_is_not_declared_is_read_or_refused(door: Door, upstream: U
         door.ask(api.path, body)
         if "joe@example.com" in door.sent() or door.sent().count("[EMAIL_1]") != 2:
             wrong.append(f"{place} not redacted")
-        if not place:
-            body = {"model": "strict", **PROMPTS[api.path], "novelty": "x"}
-            status, _, told = door.ask(api.path, body)
-            if status != 400 or "unknown_fields" not in told:
-                wrong.append(f"{place} not refused: {status}")
+        if any(one.free for one in api.forms if one.place == place):
+            continue
+        body = {"model": "strict", **copy.deepcopy(PROMPTS[api.path])}
+        holder(body, place)["novelty"] = "x"
+        status, _, told = door.ask(api.path, body)
+        if status != 400 or "unknown_fields" not in told:
+            wrong.append(f"{place} not refused: {status}")
     assert not wrong, "\n".join(wrong)
 
 
