@@ -334,8 +334,24 @@ class JudgeDetector(_Part):
         return _usable_key(value, "leave it out where the judge asks for none")
 
 
+class LocalJudge(_Part):
+    """A model that reads a policy in words, on this machine: a folder that onnxruntime-genai's builder has made, seen from the
+    config file. `max_tokens` are those of an answer with its reasoning; `threads: 0` leaves their number to the runtime. The
+    rest is as for a judge elsewhere."""
+
+    type: Literal["judge-onnx"]
+    model: str
+    format: Literal["policy", "llama-guard", "qwen3guard"] = "policy"
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = "low"
+    strict: bool = False
+    timeout: Seconds = 60.0
+    concurrency: int = Field(default=1, ge=1, le=64)
+    threads: int = Field(default=0, ge=0, le=256)
+    max_tokens: int = Field(default=4096, ge=1)
+
+
 Safeguard = OnnxDetector | OipDetector
-Detector = Annotated[OnnxDetector | OipDetector | JudgeDetector, Field(discriminator="type")]
+Detector = Annotated[OnnxDetector | OipDetector | JudgeDetector | LocalJudge, Field(discriminator="type")]
 
 
 class Match(_Part):
@@ -569,8 +585,11 @@ class Config(BaseModel):
         return {name: d for name, d in self.detectors.items() if isinstance(d, Safeguard) and d.categories is not None}
 
     @property
-    def judges(self) -> dict[str, JudgeDetector]:
-        return {name: one for name, one in self.detectors.items() if isinstance(one, JudgeDetector)}
+    def judges(self) -> dict[str, JudgeDetector | LocalJudge]:
+        return {name: one for name, one in self.detectors.items() if isinstance(one, JudgeDetector | LocalJudge)}
+
+    def judge_folder(self, judge: LocalJudge) -> Path:
+        return self._source.parent / judge.model
 
     @property
     def model_folder(self) -> Path:
@@ -652,6 +671,16 @@ def _checked(config: Config) -> Iterable[Wrong]:
 
 
 def _checked_detectors(config: Config) -> Iterable[Wrong]:
+    for name, judge in config.judges.items():
+        if not isinstance(judge, LocalJudge):
+            continue
+        if not (config.judge_folder(judge) / "genai_config.json").is_file():
+            yield (
+                ("detectors", name, "model"),
+                "there is no genai_config.json in this folder; see docs/policies.md for how to make one",
+            )
+        if not _installed("onnxruntime_genai"):
+            yield ("detectors", name), "a judge-onnx needs the genai extra: pip install 'weir[genai]'"
     networks = {name: one for name, one in config.detectors.items() if isinstance(one, Safeguard)}
     for name, one in networks.items():
         if _folder(one) != "builtin" and not config.folder_of(one).is_dir():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from proxy.config import Config
+from proxy.config import Config, LocalJudge
 from proxy.detect.scanner import Scanner
 from proxy.guard import Guard
 from proxy.judge.cascade import Cascade
-from proxy.judge.client import Judge
+from proxy.judge.client import Judge, Settings
+from proxy.judge.local import Local
 from proxy.model.learner import Learner
 from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Detectors, Policy, load_policy
@@ -25,7 +26,12 @@ class Calibration(Protocol):
 def load_judges(config: Config, before: Mapping[str, Judge] | None = None) -> dict[str, Judge]:
     """One client a judge; those whose settings did not change keep theirs, with its connections and what it remembers."""
     kept = {name: judge for name, judge in (before or {}).items() if config.judges.get(name) == judge.settings}
-    return {name: kept.get(name) or Judge(name, settings) for name, settings in config.judges.items()}
+    return {name: kept.get(name) or _judge(name, settings, config) for name, settings in config.judges.items()}
+
+
+def _judge(name: str, settings: Settings, config: Config) -> Judge:
+    local = Local(settings, config.judge_folder(settings)) if isinstance(settings, LocalJudge) else None
+    return Judge(name, settings, local)
 
 
 def detectors(config: Config, judges: Mapping[str, Judge] | None, learner: Learner | None) -> Detectors:

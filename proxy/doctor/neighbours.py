@@ -42,7 +42,8 @@ class Answer(NamedTuple):
 async def check(config: Config) -> list[Finding]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
         asked = [_provider(session, f"providers.{name}", one) for name, one in config.providers.items()]
-        asked += [_asked(session, f"detectors.{name}", _bearer(one), one.model) for name, one in config.judges.items()]
+        judges = [(name, one) for name, one in config.judges.items() if isinstance(one, JudgeDetector)]
+        asked += [_asked(session, f"detectors.{name}", _bearer(one), one.model) for name, one in judges]
         found = [one for part in await asyncio.gather(*asked) for one in part]
     served = [(n, d) for n, d in config.detectors.items() if isinstance(d, OipDetector)]
     found += await asyncio.gather(*(asyncio.to_thread(_served, n, d, config.folder_of(d)) for n, d in served))

@@ -93,6 +93,13 @@ class Cascade:
             result = "agree" if answer.violates is said else "judge_stricter" if answer.violates else "judge_milder"
         metrics.judge_agreement.labels(policy.name, rule.id, result).inc()
 
+    def warm(self) -> None:
+        """Has judges that must be loaded loaded, before anybody asks."""
+        for judge in self.judges.values():
+            task = asyncio.create_task(judge.warm())
+            self._samples.add(task)
+            task.add_done_callback(self._samples.discard)
+
     async def close(self) -> None:
         """Waits for what is sampled, then lets the judges go."""
         await asyncio.gather(*self._samples)

@@ -60,6 +60,7 @@ def build(state: State) -> Starlette:
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
         state.start()
+        state.snapshot.guard.cascade.warm()
         stop = asyncio.Event()
         watching = asyncio.create_task(watch(state, stop))
         try:
