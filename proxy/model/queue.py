@@ -19,6 +19,9 @@ from proxy.types import CATEGORIES
 
 Item = tuple[str, str]  # (text, context)
 
+PATIENCE = 5.0  # seconds that a text may wait; a caller waits for 10
+MOST = 16  # times the depth, however fast they are read
+
 
 class QueueFull(Exception):
     """More texts wait than the process can ever answer in time."""
@@ -58,6 +61,7 @@ class ScoringQueue:
         self._known: OrderedDict[bytes, Found] = OrderedDict()
         self._running: dict[bytes, asyncio.Future[Found]] = {}
         self._workers, self._batch, self._wait = workers, batch, wait
+        self._waited: float | None = None  # seconds, of who was read last
         self._threads: list[threading.Thread] = []  # from the first text on: a process with threads cannot well be forked
 
     @property
@@ -125,7 +129,7 @@ class ScoringQueue:
         running = self._running.get(key)
         loop = asyncio.get_running_loop()
         if running is None or running.get_loop() is not loop:
-            if self.depth >= self._limit:
+            if self._is_full():
                 raise QueueFull
             self.cache_misses += 1
             running = loop.create_future()
@@ -133,6 +137,12 @@ class ScoringQueue:
             self._start()
             self._jobs.put(_Job((text, context), sift and not embed, embed, key, loop, running, time.monotonic()))
         return await asyncio.shield(running)  # a caller that goes away must not take the others' answer along
+
+    def _is_full(self) -> bool:
+        """A few whole answers are thousands of texts, most of which the screen reads in no time: more than `depth` may wait
+        while nobody has waited long."""
+        depth = self.depth
+        return depth >= self._limit and (self._waited is None or self._waited > PATIENCE or depth >= MOST * self._limit)
 
     def _start(self) -> None:
         while len(self._threads) < self._workers:
@@ -172,12 +182,14 @@ class ScoringQueue:
                 batch.append(more)
             crowd = len(batch)
             metrics.batch_texts.observe(len(batch))
+            waited = time.monotonic() - job.since
             try:
                 found: list[Found] | Exception = self.classifier.score(
                     [j.item for j in batch], [j.sift for j in batch], any(j.embed for j in batch)
                 )
             except Exception as error:  # whatever the runtime throws belongs to the callers, not to this thread
                 found = error
+            self._waited = waited
             for index, one in enumerate(batch):
                 result = found if isinstance(found, Exception) else found[index]
                 try:

@@ -78,6 +78,17 @@ async def test_too_much_is_refused_at_once(slow: Slow, queue: ScoringQueue) -> N
     await asyncio.gather(*asked)
 
 
+@pytest.mark.parametrize(("waited", "taken"), [(0.1, 64), (5.5, 4), (None, 4)])
+async def test_more_may_wait_while_nobody_waits_long(slow: Slow, queue: ScoringQueue, waited: float | None, taken: int) -> None:
+    asked: list[Any] = [await held_up(slow, queue)]
+    queue._waited = waited
+    asked += (asyncio.create_task(queue.score(f"t{n}")) for n in range(80))
+    await asyncio.sleep(0.05)
+    slow.go.set()
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert sum(not isinstance(one, QueueFull) for one in done) == taken + 1
+
+
 async def test_a_failure_belongs_to_who_asked_and_is_not_remembered(slow: Slow, queue: ScoringQueue) -> None:
     with pytest.raises(RuntimeError, match="broken"):
         await queue.score("poison")
