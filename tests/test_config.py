@@ -87,6 +87,7 @@ def _with_config(folder: Path) -> Path:
 
 def test_everything_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", "secret-value")
+    monkeypatch.setattr("proxy.config._installed", lambda package: True)
     found = config(
         home,
         f"""
@@ -263,7 +264,8 @@ def test_admins_are_nobody_else(home: Path) -> None:
     ]
 
 
-def test_the_providers_in_the_docs_are_valid(home: Path) -> None:
+def test_the_providers_in_the_docs_are_valid(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.config._installed", lambda package: True)
     text = (Path(__file__).parents[1] / "docs" / "providers.md").read_text()
     blocks = re.findall(r"```yaml\n(providers:.*?)```", text, re.DOTALL)
     assert len(blocks) == 3
@@ -285,6 +287,7 @@ def test_the_providers_in_the_docs_are_valid(home: Path) -> None:
 @pytest.mark.parametrize("claude", ["{type: litellm, model: anthropic/x}", "{type: anthropic, translate: [responses]}"])
 def test_litellm_is_said_to_be_missing(home: Path, monkeypatch: pytest.MonkeyPatch, claude: str) -> None:
     text = HEAD + f"  claude: {claude}\n" + ROUTE
+    monkeypatch.setattr("proxy.config._installed", lambda package: True)
     assert config(home, text).providers["claude"]
     monkeypatch.setattr("proxy.config._installed", lambda package: False)
     (message,) = wrong(home, text)
@@ -306,7 +309,8 @@ def test_litellm_is_said_to_be_missing(home: Path, monkeypatch: pytest.MonkeyPat
         ("{type: openaj}", "openaj"),
     ],
 )
-def test_what_is_wrong_with_a_provider(home: Path, provider: str, message: str) -> None:
+def test_what_is_wrong_with_a_provider(home: Path, monkeypatch: pytest.MonkeyPatch, provider: str, message: str) -> None:
+    monkeypatch.setattr("proxy.config._installed", lambda package: True)
     (found,) = wrong(home, HEAD + f"  one: {provider}\n" + ROUTE)
     assert found.startswith("4: ") and message in found
 

@@ -70,6 +70,7 @@ def _litellm() -> Mapping[str, Any] | None:
     if importlib.util.find_spec("litellm") is None:
         return None
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # the table that came with it: nothing is fetched
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # nor is a `.env` read
     import litellm  # heavy, and asked for by a budget alone
 
     table: Mapping[str, Any] = litellm.model_cost

@@ -4,6 +4,7 @@ Bedrock is answered, inspected and blocked like any other answer."""
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +21,9 @@ from tests.server.conftest import POLICY, Weir, free_port, running
 from tests.upstream.client import Clients, heard
 from tests.upstream.foreign import CITY, THOUGHT, Foreign, serving
 from tests.upstream.speech import TEXT
+
+if importlib.util.find_spec("litellm") is None and not os.environ.get("WEIR_CI"):
+    pytest.skip("needs the litellm extra", allow_module_level=True)
 
 CONFIG = """
 version: 1
