@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.request
@@ -282,6 +283,15 @@ def test_a_client_that_hangs_up_ends_the_providers_work(client: openai.OpenAI, f
     while foreign.cancelled == before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert foreign.cancelled == before + 1
+
+
+def test_nothing_is_left_running(weir: Weir, client: openai.OpenAI) -> None:
+    """After all of the above litellm has a worker of its own and no more."""
+    client.chat.completions.create(model="gemini", messages=said("Hello"))
+    deadline = time.monotonic() + 20
+    while (tasks := float(re.findall(r"^weir_tasks (\S+)$", weir.get("/metrics"), re.MULTILINE)[0])) > 6:
+        assert time.monotonic() < deadline, f"{tasks} tasks"
+        time.sleep(0.1)
 
 
 def test_azures_places_and_keys(client: openai.OpenAI, foreign: Foreign) -> None:
