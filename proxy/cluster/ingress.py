@@ -50,6 +50,11 @@ class Ingress:
         app.router.routes.insert(0, Route("/metrics", Metrics(everybody)))
         return app
 
+    async def check_health(self) -> None:
+        """Serve replaces one that no longer hears of changes."""
+        if self._following.done():
+            raise RuntimeError("the files are not followed")
+
     async def numbers(self) -> tuple[str, str]:
         """Whose they are, and what they are."""
         self._state.observe()

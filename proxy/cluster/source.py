@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from pathlib import Path
 from typing import Any
 
 from ray import serve
@@ -22,6 +23,7 @@ from proxy.yamlfile import FileError
 log = logging.getLogger("weir")
 
 PATIENCE = 20.0  # seconds that a proxy's question is kept open
+AGAIN = 0.2  # seconds until other folders are watched
 
 
 class Source:
@@ -45,11 +47,29 @@ class Source:
                     await self._news.wait_for(lambda: self._files.version != version)
             return self._files if self._files.version != version else None
 
+    async def check_health(self) -> None:
+        """Serve replaces one that no longer watches."""
+        if self._watching.done():
+            raise RuntimeError("nobody watches the files")
+
     async def _watch(self) -> None:
-        config = load_config(self._path)
-        folders = {config.source.parent, config.source.resolve().parent, config.policy_folder}
-        async for _ in awatch(*folders, debounce=200, step=50):
-            await self._look()
+        folders: set[Path] = set()
+        while True:
+            await self._look()  # something may have changed while nobody watched
+            folders = self._folders(folders)
+            with contextlib.suppress(OSError):  # one of them is gone, for now
+                async for _ in awatch(*folders, debounce=200, step=50):
+                    await self._look()
+                    if self._folders(folders) != folders:
+                        break
+            await asyncio.sleep(AGAIN)
+
+    def _folders(self, before: set[Path]) -> set[Path]:
+        try:
+            config = load_config(self._path)
+        except (FileError, OSError):
+            return before
+        return {config.source.parent, config.source.resolve().parent, config.policy_folder}
 
     async def _look(self) -> None:
         try:
