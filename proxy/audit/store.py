@@ -19,12 +19,14 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
+    and_,
     create_engine,
     delete,
     event,
     func,
     insert,
     inspect,
+    or_,
     select,
     text,
     update,
@@ -38,6 +40,7 @@ from proxy.audit.chain import START, digest, link, tag
 from proxy.audit.entry import Entry
 from proxy.audit.keyring import Keyring, beside
 from proxy.audit.schema import VERSION, ends, policies, records
+from proxy.types import Action
 
 COLUMNS = ("route", "key", "policy", "action", "answer", "status")  # of the facts
 _LOCK = 0x57454952  # PostgreSQL's advisory lock while the tables are made
@@ -353,7 +356,9 @@ def _selected(query: Query) -> Select[Any]:
         version = records.c.policy.startswith(query.policy + "@", autoescape=True)
         found = found.where((records.c.policy == query.policy) | version)
     if query.action is not None:
-        found = found.where((records.c.action == query.action) | (records.c.answer == query.action))
+        both = (records.c.action == query.action, records.c.answer == query.action)
+        # Something was done if either says so; nothing was done if both do.
+        found = found.where(and_(*both) if query.action == str(Action.PASS) else or_(*both))
     if query.rule is not None:
         named = msgspec.json.encode(query.rule).decode()
         found = found.where(records.c.facts.contains(f'"rule":{named}', autoescape=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from proxy.config import Config
 from proxy.detect.scanner import PatternError, Scanner
 from proxy.guard import Guard
 from proxy.load import detectors
-from proxy.model.queue import Beside, ScoringQueue
+from proxy.model.queue import ScoringQueue
 from proxy.policy.cases import CaseResult, run_examples
 from proxy.policy.load import ANY, Example, Policy, load_policy, parse_policy
 from proxy.server.state import State, open_audit
@@ -54,7 +54,8 @@ class Desk:
         self._threads = ThreadPoolExecutor(2, "weir-ui")
         self._opening = asyncio.Lock()
         self._store: Store | None = None
-        self._queue: ScoringQueue | None = None
+        # The same models behind queues of their own: what is tried out here stands in nobody's way.
+        self.queue = _twin(state.queue) if state.queue is not None else None
         self._loaded: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
         self._tested: OrderedDict[tuple[str, str], Tested] = OrderedDict()
 
@@ -66,8 +67,8 @@ class Desk:
         for one in self._tested.values():
             if one.task is not None:
                 one.task.cancel()
-        if self._queue is not None:
-            await asyncio.to_thread(self._queue.close)
+        if self.queue is not None:
+            await asyncio.to_thread(self.queue.close)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._store is not None:
             self._store.close()
@@ -90,15 +91,6 @@ class Desk:
         return await self.aside(lambda: read(store))
 
     # -- the model
-
-    @property
-    def queue(self) -> ScoringQueue | None:
-        """The same model behind a queue of its own: what is tried out here stands in nobody's way."""
-        if self._queue is None and self.state.queue is not None:
-            own = self.state.queue
-            beside = [replace(one, queue=_alike(one.queue)) for one in own.beside]
-            self._queue = _alike(own, beside)
-        return self._queue
 
     @property
     def classifier(self) -> str:
@@ -175,7 +167,8 @@ class Desk:
         return policy.under(setting)
 
 
-def _alike(queue: ScoringQueue, beside: Sequence[Beside] = ()) -> ScoringQueue:
+def _twin(queue: ScoringQueue) -> ScoringQueue:
+    beside = [replace(one, queue=_twin(one.queue)) for one in queue.beside]
     return ScoringQueue(queue.classifier, depth=100_000, remember=5000, beside=beside)
 
 

@@ -103,6 +103,8 @@ def test_more_questions(full: Store) -> None:
 
     assert seqs(Query(kind="request", id="0" * 31)) == [1, 2, 3, 4, 5, 8]
     assert seqs(Query(kind="request", id=f"{2:032x}")) == [2]
+    assert seqs(Query(kind="request", action="pass")) == [3, 5]  # nothing was done, neither to the prompt nor to the answer
+    assert seqs(Query(kind="request", action="redact")) == [4]
     assert seqs(Query(kind="request", before=3)) == [1, 2]
     assert seqs(Query(kind="request", language="fr")) == [3]
     assert seqs(Query(kind="request", language='fr"%')) == []

@@ -106,6 +106,22 @@ async def test_a_log_that_does_not_answer(tmp_path: Path) -> None:
         assert (await client.get("/ui/policies")).status_code == 200
 
 
+async def test_records_that_have_little(tmp_path: Path) -> None:
+    """What was turned away before any policy spoke, and what only asked for a verdict."""
+    async with visiting(tmp_path, "full") as (client, _):
+        ids = [
+            (await client.post("/v1/chat/completions", content="not json")).headers["x-weir-request-id"],
+            (await client.post("/v1/classify", json={"input": SAID})).headers["x-weir-request-id"],
+            (await client.post("/v1/batches", json={})).headers["x-weir-request-id"],
+        ]
+        await asked(client)
+        pages = [await client.get(f"/ui/decisions/{id}") for id in ids]
+        assert [page.status_code for page in pages] == [200, 200, 200]
+        assert "invalid_body" in pages[0].text and "No policy came to speak." in pages[0].text
+        listed = await client.get("/ui/decisions")
+        assert all(id in listed.text for id in ids)
+
+
 async def test_numbers_that_are_none(tmp_path: Path) -> None:
     async with visiting(tmp_path, "never") as (client, _):
         await asked(client)
