@@ -39,6 +39,13 @@ def test_check_with_a_file_and_a_role(tmp_path: Path) -> None:
     assert weir("check", "a bluebird", "--policy", str(file), "--role", "document").exit_code == 1
 
 
+def test_check_of_what_a_tool_is_called_with() -> None:
+    command, policy = '{"command": "rm -rf /"}', ("--policy", "code-assistant", "--role", "assistant")
+    assert "destroys-files: block" in weir("check", command, *policy, "--tool", "bash").output
+    assert weir("check", command, *policy, "--tool", "write_file").exit_code == 0
+    assert weir("check", command, *policy).exit_code == 0
+
+
 def test_a_broken_file_is_exit_code_2_with_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text("version: 1\nrules:\n  - {id: w, detect: {keywords: [a]}, action: blok}\n")

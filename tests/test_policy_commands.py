@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner, Result
 
+from proxy.audit.entry import Entry
+from proxy.audit.feedback import given
+from proxy.audit.store import Store
 from proxy.cli import main
 from proxy.policy.lint import tokens_about
 from proxy.policy.template import PACKS, TEMPLATES, WORDS
@@ -280,3 +284,30 @@ def _other(file: Path) -> Path:
     other = file.with_name("other.yaml")
     other.write_text(file.read_text().replace("judge: j", "judge: k"))
     return other
+
+
+def test_tune_from_what_people_said_of_decisions(tmp_path: Path) -> None:
+    """Marks in a decision log, exported, become a threshold; how dear a miss is moves it."""
+    log, marked, file = f"sqlite:///{tmp_path / 'weir.db'}", tmp_path / "marked.jsonl", tmp_path / "mine.yaml"
+    threats = [t.format(w) for t in HARM for w in THINGS[:10]]
+    calm = [t.format(w) for t in CALM for w in THINGS]
+    store = Store.open(log, "a secret of at least sixteen characters")
+    rules = [{"rule": "threats", "direction": "prompt", "place": "messages[0].content", "action": "block", "enforced": True,
+              "label": "violence", "score": 0.9, "threshold": 0.5, "spans": [], "by": "classifier"}]  # fmt: skip
+    for number, text in enumerate(threats + calm):
+        kept = [{"direction": "prompt", "place": "messages[0].content", "role": "user", "text": text}]
+        store.append([Entry("request", f"{number:032x}", 1e6 + number, {"rules": rules, "language": "en"}, {"texts": kept})])
+        store.append([given(store, f"{number:032x}", "right" if number < len(threats) else "wrong_block")])
+    store.close()
+    environment = {"WEIR_AUDIT_KEY": "a secret of at least sixteen characters"}
+    exported = CliRunner().invoke(main, ["audit", "export", "--feedback", "--url", log, "--out", str(marked)], env=environment)
+    assert exported.exit_code == 0, exported.output
+    file.write_text("version: 1\nrules:\n  - {id: threats, detect: {category: violence, fpr: 0.0005}, action: block}\n")
+    lines = {ratio: weir("policy", "tune", file, "--data", marked, "--cost-ratio", ratio) for ratio in (0.01, 100)}
+    found = {ratio: re.search(r"threshold: ([0-9.]+)", told.stdout) for ratio, told in lines.items()}
+    assert all(found.values()), lines[100].output
+    dear, cheap = (float(match[1]) for match in (found[100], found[0.01]) if match)
+    assert dear <= cheap
+    interval = r"[0-9.]+% \([0-9]+/{}; [0-9.]+% to [0-9.]+%\)"
+    assert re.search("false alarms " + interval.format(len(calm)), lines[100].stderr)
+    assert re.search("recall       " + interval.format(len(threats)), lines[100].stderr)

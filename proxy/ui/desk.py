@@ -20,7 +20,7 @@ from proxy.policy.cases import CaseResult, run_examples
 from proxy.policy.load import ANY, Example, Policy, load_policy, parse_policy
 from proxy.server.state import State, open_audit
 from proxy.text.language import language_of
-from proxy.types import Segment, Verdict
+from proxy.types import Verdict
 from proxy.yamlfile import FileError
 
 Found = TypeVar("Found")
@@ -153,7 +153,7 @@ class Desk:
 
     async def _test(self, loaded: Loaded, into: Tested) -> None:
         async def judge(example: Example) -> Verdict:
-            return await loaded.guard.judge(await self._held(loaded.policy, example), said(example))
+            return await loaded.guard.judge(await self._held(loaded.policy, example), example.segment)
 
         try:
             into.results = await run_examples(loaded.policy, judge)
@@ -170,8 +170,3 @@ class Desk:
 def _twin(queue: ScoringQueue) -> ScoringQueue:
     beside = [replace(one, queue=_twin(one.queue)) for one in queue.beside]
     return ScoringQueue(queue.classifier, depth=100_000, remember=5000, beside=beside)
-
-
-def said(example: Example) -> Segment:
-    role = "document" if example.speaker == "tool" else example.speaker
-    return Segment(example.text, role, example.direction, tool=example.tool)
