@@ -92,6 +92,8 @@ class LiteLLM:
             told = f"'{strange[0][:100]}' cannot be passed on to this provider, whose API is another one."
             return _refused(400, told, "unsupported_parameter", strange[0][:100])
         given = {**self._given, "model": f"{self._system}/{model}"}
+        if traced := {name: call.headers[name] for name in ("traceparent", "tracestate") if name in call.headers}:
+            given["extra_headers"] = {**given.get("extra_headers", {}), **traced}
         if self._beside:
             if "api_key" not in given and (key := _key_of(call.headers)):
                 given["api_key"] = key

@@ -234,6 +234,18 @@ def test_a_prompt_is_redacted_before_it_is_translated(client: openai.OpenAI, for
     assert "[EMAIL_1]" in sent and "joe@example.com" not in sent
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_callers_trace_goes_on(client: openai.OpenAI, claude: anthropic.Anthropic, foreign: Foreign, system: str) -> None:
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    before = len(foreign.requests)
+    client.chat.completions.create(model=system, messages=said("Hello"), extra_headers=trace)
+    claude.messages.create(model=system, max_tokens=9, messages=said("Hello"), extra_headers=trace)
+    if system != "native":  # it is asked for no responses here
+        client.responses.create(model=system, input="Hello", extra_headers=trace)
+    asked = foreign.requests[before:]
+    assert len(asked) >= 2 and {headers["traceparent"] for _, headers, _ in asked} == {trace["traceparent"]}
+
+
 async def test_an_answer_is_judged_after_it_was_translated(weir: Weir, client: openai.OpenAI) -> None:
     text, finish = "", None
     for chunk in client.chat.completions.create(model="strict", messages=said("The river?"), stream=True):
