@@ -46,7 +46,7 @@ def several(
         assert weir.process.wait(40) == 0
 
 
-def until(what: Callable[[], Any], seconds: float = 20) -> Any:
+def until(what: Callable[[], Any], seconds: float = 60) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := what():
@@ -149,7 +149,9 @@ def test_limits_of_keys_are_counted_over_all_workers(upstream: Upstream, tmp_pat
         with client(weir, "counted") as one:
             assert left(one, "requests") <= 6  # a restart forgives nothing
 
-        upstream.script = lambda body: streamed(chunk({"content": "x"}), 8.0, chunk({}, "stop"), b"data: [DONE]\n\n")
+        upstream.script = lambda body: streamed(
+            chunk({"content": "Once upon a time. "}), 8.0, chunk({}, "stop"), b"data: [DONE]\n\n"
+        )
         with client(weir, "stream") as one, client(weir, "stream") as other:
             stream = ask(one, stream=True)
             with pytest.raises(openai.RateLimitError):
@@ -259,7 +261,7 @@ def test_where_nothing_may_be_shared_each_worker_loads_for_itself(upstream: Upst
         assert len(before) == 2 and all(has_model(pid) for pid in before)
         assert not has_model(children(weir.process.pid)[0])
         weir.process.send_signal(signal.SIGHUP)
-        until(lambda: said_by(weir, "all workers are new"), 40)
+        until(lambda: said_by(weir, "all workers are new"))
         until(lambda: len(children(children(weir.process.pid)[-1])) == 2)
         with openai.OpenAI(base_url=weir.url + "/v1", api_key="x") as one:
             assert ask(one).choices[0].message.content == "Yes."
