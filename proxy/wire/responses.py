@@ -210,8 +210,8 @@ class Responses:
     def _defined(given: Json, found: Request) -> None:
         for index, tool in enumerate(given) if isinstance(given, list) else [("", given)] if given else ():
             if isinstance(tool, dict) and isinstance(index, int):
-                free = {key: value for key, value in tool.items() if key not in _TOOL.apart}
-                found.fields.extend(Field(p, t, "system", prose=is_prose(t)) for p, t in words(free, ("tools", index)))
+                open_ = {key: value for key, value in tool.items() if key not in _TOOL.apart}
+                found.fields.extend(Field(p, t, "system", prose=is_prose(t)) for p, t in words(open_, ("tools", index)))
             else:
                 place: Path = ("tools", index) if isinstance(index, int) else ("tools",)
                 found.fields.extend(Field(p, t, "system", prose=is_prose(t)) for p, t in words(tool, place))

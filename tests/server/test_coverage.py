@@ -87,10 +87,10 @@ class Door:
         self._host, self.upstream = weir.url.removeprefix("http://"), upstream
         self._connection = http.client.HTTPConnection(self._host, timeout=20)
 
-    def ask(self, path: str, body: dict[str, Any]) -> tuple[int, str, str]:
+    def ask(self, path: str, body: dict[str, Any], root: str = "/v1") -> tuple[int, str, str]:
         """(status, what it has decided of the prompt, body)"""
         try:
-            self._connection.request("POST", f"/v1/{path}", json.dumps(body), {"content-type": "application/json"})
+            self._connection.request("POST", f"{root}/{path}", json.dumps(body), {"content-type": "application/json"})
             answer = self._connection.getresponse()
             return answer.status, answer.headers["x-weir-action"] or "", answer.read().decode()
         except (OSError, http.client.HTTPException) as problem:
@@ -312,6 +312,32 @@ def test_what_nobody_knows_in_a_stream(door: Door, upstream: Upstream, api: Api)
             _, _, told[kind] = door.ask(api.path, {"model": "m", **PROMPTS[api.path], "stream": True})
         wrong += judged(api.path, How.TEXT, f"{one.event} {one.place}", told)
     assert not wrong, "\n".join(wrong)
+
+
+@every
+def test_the_route_may_stand_in_the_path(door: Door, upstream: Upstream, api: Api) -> None:
+    """It decides then, whatever the model is called."""
+    upstream.script = lambda body: whole(ANSWERS[api.path])
+    body = {"model": "m", **PROMPTS[api.path]}
+    assert door.ask(api.path, body, "/main/v1")[0] == 200
+    novel = {**body, "novelty": "x"}
+    assert door.ask(api.path, novel, "/strict/v1")[0] == 400
+    assert door.ask(api.path, novel, "/main/v1")[0] == 200
+    assert door.ask(api.path, body, "/nobody/v1")[0] == 404
+
+
+def test_what_weir_answers_itself_is_read_whole(door: Door) -> None:
+    """/v1/moderations takes a text, texts, or parts of one; /v1/classify a text or a conversation, with what is cut in two."""
+    parts = [{"type": "text", "text": "What a lovely"}, {"type": "text", "text": "day by the river."}]
+    for given, count in (("What a lovely day.", 1), (["What a lovely day.", "And a second one."], 2), (parts, 1)):
+        status, _, told = door.ask("moderations", {"input": given})
+        assert status == 200 and len(json.loads(told)["results"]) == count
+    status, _, told = door.ask("moderations", {"input": [*parts, {"type": "image_url", "image_url": {"url": "x"}}]})
+    assert status == 400 and "images" in told  # nothing that was not looked at is called fine
+    said = [{"role": "user", "content": "the blue"}, {"role": "user", "content": [{"type": "text", "text": "bird sings"}]}]
+    for given in (BLOCKED, said):
+        status, action, told = door.ask("classify", {"input": given, "policy": "test"})
+        assert (status, action) == (200, "block") and "codenames" in told
 
 
 @every
