@@ -1,20 +1,26 @@
 """What the model costs on ordinary text: python -m bench.guard FILE.jsonl.gz… [--sample N]
 
-CPU milliseconds of one thread for 100 tokens, with the screen and without it, and of each part for 128 tokens.
+CPU milliseconds of one thread for 100 tokens, with the screen and without it, and of each part for 128 tokens; what a longer
+stream costs; and what the screen sends on for what it keeps.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from proxy import builtin
+from proxy.config import load_config
+from proxy.evaluate import prefixes
 from proxy.evaluate.report import read_rows
 from proxy.model.classifier import Classifier
+from proxy.workbench import load_queue, open_guard
 
 
 def cpu(work: Callable[[], object]) -> float:
@@ -27,6 +33,24 @@ def cpu(work: Callable[[], object]) -> float:
 def each(work: Callable[[], object], times: int = 300) -> float:
     work()
     return min(cpu(lambda: [work() for _ in range(times // 5)]) / (times // 5) for _ in range(5))
+
+
+async def stream(texts: list[str]) -> list[tuple[int, float]]:
+    """Words of a streamed answer, and what 100 of them cost in milliseconds: everything that is done for it, under the built-in
+    policy, the screen and the patterns included. Nothing stops it on its way."""
+    config = load_config(None)
+    queue = load_queue(config)
+    guard, policy = open_guard(config.policy_path("default"), queue, config)
+    policy = replace(policy, rules=tuple(replace(rule, enforced=False) for rule in policy.rules))
+    rules, words = guard.text_rules(policy), " ".join(texts).split()
+    found = []
+    for count in (50, 250, 1000, 4000):  # the first to warm up
+        some, words = " ".join(words[:count]), words[count:]
+        before = time.process_time()
+        await prefixes.stream(some, 0, "hold", 0, rules, lambda segment: guard.judge(policy, segment, patterns=False))
+        found.append((count, (time.process_time() - before) * 1000 / count * 100))
+    queue.close()
+    return found[1:]
 
 
 def main() -> None:
@@ -55,6 +79,11 @@ def main() -> None:
         f"classifier {each(lambda: classifier.logits([ids]), 50):.2f} ms, "
         f"tokens of a text of {len(words)} characters {each(lambda: classifier.windows(words, '')):.3f} ms"
     )
+    answers = [r["text"] for r in rows if r.get("role") == "assistant"]
+    for count, cost in asyncio.run(stream(answers)):
+        print(f"a streamed answer of {count} words: {cost:.1f} ms for 100 of them")
+    for point in classifier.artefact.manifest["screen"]["curve"]:
+        print(f"the screen sends {point['sent_on']:.1%} of ordinary texts on where it keeps {point['kept']:.1%}")
 
 
 if __name__ == "__main__":

@@ -66,3 +66,60 @@ def unreadable(rng: np.random.Generator) -> str:
     low, high = SCRIPTS[int(rng.integers(len(SCRIPTS)))]
     words = [rng.integers(low, high, int(rng.integers(1, 9))) for _ in range(int(rng.integers(3, 25)))]
     return (" " if rng.random() < 0.6 else "").join("".join(map(chr, word)) for word in words)
+
+
+# -- for the third phase
+
+CENSORED = str.maketrans("aeiou", "*****")
+
+
+def misspelt(text: str, rng: np.random.Generator) -> str:
+    """One text in four, in more ways than `disguise` knows: letters swapped or doubled, some as digits, vowels as stars,
+    no marks between words."""
+    draw = rng.random()
+    if draw < 0.74 or len(text) > 600 or not text:
+        return text
+    if draw < 0.87:
+        return _slips(text, rng)
+    if draw < 0.91:
+        share = rng.uniform(0.25, 1.0)
+        return "".join(c.translate(LEET) if swap else c for c, swap in zip(text, rng.random(len(text)) < share, strict=True))
+    if draw < 0.93:
+        words = text.split(" ")
+        return " ".join(w[0] + w[1:].translate(CENSORED) if len(w) > 3 and rng.random() < 0.3 else w for w in words)
+    if draw < 0.95:
+        return text.upper()
+    if draw < 0.98:
+        return text.lower()
+    return "".join(c for c in text if c.isalnum() or c == " ")
+
+
+def _slips(text: str, rng: np.random.Generator) -> str:
+    """One letter in ten to thirty is lost, doubled, swapped with the next, or another."""
+    letters = list(text)
+    for _ in range(max(1, len(letters) // int(rng.integers(10, 30)))):
+        at, draw = int(rng.integers(len(letters))), rng.random()
+        if draw < 0.3 and len(letters) > 3:
+            letters.pop(at)
+        elif draw < 0.5:
+            letters.insert(at, letters[at])
+        elif draw < 0.75 and at + 1 < len(letters):
+            letters[at], letters[at + 1] = letters[at + 1], letters[at]
+        else:
+            letters[at] = "aeinrstoul"[int(rng.integers(10))]
+    return "".join(letters)
+
+
+def within(text: str, before: str, after: str, rng: np.random.Generator) -> str:
+    """`text` in the middle of ordinary text, as a window of a long one sees it: with most of its own words, never with all of
+    the others'. The label stays the text's."""
+    room = max(0, LONGEST - len(text))
+    left = int(rng.uniform(0, room))
+    joined = f"{before[-left:] if left else ''}{_joint(rng)}{text}"
+    if rng.random() < 0.2 and len(text) > 60:  # a window that begins after it
+        joined = joined[-int(len(text) * rng.uniform(0.6, 1.0)) :]
+    return f"{joined}{_joint(rng)}{after[: room - left]}"
+
+
+def _joint(rng: np.random.Generator) -> str:
+    return (" ", "\n", " ", "\n\n")[int(rng.integers(4))]

@@ -6,9 +6,10 @@ import gzip
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,11 @@ class Pool:
     calm: NDArray[np.int64]  # rows where every category is known to be 0
 
     @classmethod
-    def load(cls, folder: Path) -> Pool:
-        rows = [row for row in read(folder) if row["lang"] in LANGUAGES and not is_held(row)]
+    def load(
+        cls, folder: Path, made: Sequence[dict[str, Any]] = (), shares: Mapping[str, float] = MappingProxyType({})
+    ) -> Pool:
+        """`made`: further rows, and by their source the share of the draws that each source of them has."""
+        rows = [*(row for row in read(folder) if row["lang"] in LANGUAGES and not is_held(row)), *made]
         labels = np.array([labels_of(row) for row in rows], dtype=np.float32)
         by_source: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
@@ -75,6 +79,10 @@ class Pool:
         rarity = np.clip(np.sqrt(RARE / np.maximum(positives, 1)), 0.7, 4.0)
         chance *= np.where((labels == 1).any(1), 1.3 * np.where(labels == 1, rarity, 0).max(1), 1.0)
         calm = np.flatnonzero((labels == 0).all(1))
+        chance[len(rows) - len(made) :] = 0
+        chance *= (1 - sum(shares.values())) / chance.sum()
+        for source, share in shares.items():
+            chance[by_source[source]] = share / len(by_source[source])
         return cls(
             [r["text"] for r in rows], [r["role"] for r in rows], [r["lang"] for r in rows], labels, chance / chance.sum(), calm
         )

@@ -96,7 +96,7 @@ def masked_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def fresh(encoder: Path, recipe: Recipe) -> Any:
     torch.manual_seed(recipe.seed)
     model = AutoModelForSequenceClassification.from_pretrained(
-        encoder, num_labels=len(CATEGORIES), problem_type="multi_label_classification"
+        encoder, num_labels=len(CATEGORIES), problem_type="multi_label_classification", attn_implementation="eager"
     )
     layers = model.bert.encoder.layer
     model.bert.encoder.layer = torch.nn.ModuleList([layers[i] for i in recipe.layers])
@@ -139,10 +139,10 @@ def finetune(data: Path, encoder: Path, work: Path, recipe: Recipe) -> Path:
     return out
 
 
-def save(checkpoint: Path, model: Any, steps: torch.optim.AdamW, number: int) -> None:
+def save(checkpoint: Path, model: Any, steps: torch.optim.AdamW, number: int, **more: Any) -> None:
     """In one step, so that a run that is cut off in it keeps the checkpoint before."""
     new = checkpoint.with_suffix(".new")
-    torch.save({"model": model.state_dict(), "steps": steps.state_dict(), "round": number}, new)
+    torch.save({"model": model.state_dict(), "steps": steps.state_dict(), "round": number, **more}, new)
     new.replace(checkpoint)
 
 

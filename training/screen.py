@@ -30,6 +30,7 @@ from training.languages import Lexicon
 WIDTH = 64
 SCORED = 90  # rounds of text to learn from
 EPOCHS = 10
+AGAIN = (24, 3)  # rounds and epochs of one that goes on from another
 RATE, BATCH_SIZE = 2e-3, 128
 RATE_AT = 0.01  # the false-positive rate whose thresholds the cut protects
 KEPT = 0.99  # of the classifier's recall there
@@ -92,6 +93,18 @@ def begin(vectors: NDArray[np.float32]) -> Net:
     short = centred @ directions[:WIDTH].T
     net.embed.weight.data.copy_(torch.from_numpy(np.ascontiguousarray(short / short.std() * 0.5)))
     net.embed.weight.data[0] = 0
+    return net
+
+
+def load(file: Path) -> Net:
+    """The one in `file`, to go on from."""
+    held = {t.name: numpy_helper.to_array(t) for t in onnx.load(str(file)).graph.initializer}
+    words, scale, zero = (held[f"embed.weight_{part}"] for part in ("quantized", "scale", "zero_point"))
+    weights = {name: value for name, value in held.items() if name.split(".")[-1] in ("weight", "bias")}
+    weights |= {name.removesuffix("_Transposed"): value.T for name, value in held.items() if name.endswith("_Transposed")}
+    weights["embed.weight"] = (words.astype(np.float32) - zero.astype(np.float32)) * scale
+    net = Net(len(words))
+    net.load_state_dict({name: torch.from_numpy(np.array(value, dtype=np.float32)) for name, value in weights.items()})
     return net
 
 
@@ -162,12 +175,12 @@ def export(net: Net, file: Path, work: Path) -> None:
     quantize_dynamic(work / "screen32.onnx", file, weight_type=QuantType.QInt8, op_types_to_quantize=["Gather"])
 
 
-def scored_rounds(classifier: Classifier, data: Path, work: Path, seed: int, rounds: int = SCORED) -> Scored:
+def scored_rounds(classifier: Classifier, data: Path, work: Path, pool: Pool, seed: int, rounds: int = SCORED) -> Scored:
     """Texts drawn as the classifier's own training draws them, and translated sentences, each scored once; kept in `work`."""
     folder = work / "scored"
     folder.mkdir(exist_ok=True)
     digest = classifier.artefact.sha256[:12]
-    pool, known = Pool.load(data / "train"), languages.pairs(data / "parallel")
+    known = languages.pairs(data / "parallel")
     lexicon = Lexicon.load(data / "parallel", known)
     ids: list[NDArray[np.int32]] = []
     found = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from proxy.model.classifier import Classifier
 from proxy.model.screen import Screen
 from proxy.types import CATEGORIES
 from training import background, screen, wide
-from training.data import LANGUAGES, UNKNOWN, is_held, is_untouched, labels_of, read
+from training.data import LANGUAGES, UNKNOWN, Pool, is_held, is_untouched, labels_of, read
 
 ENOUGH = 20  # positives without which a category's mixture is the others' mean
 SEED = 7
@@ -108,20 +110,35 @@ def calibrate(out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]])
     return {"platt": platt, "thresholds": thresholds}
 
 
-def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str) -> None:
+def tokens(tokenizer: Tokenizer, some: Sequence[dict[str, Any]]) -> list[NDArray[np.int64]]:
+    encoded = tokenizer.encode_batch([r["text"][:LONGEST] for r in some], add_special_tokens=False)
+    return [np.array(e.ids, dtype=np.int64) for e in encoded]
+
+
+def wide_half(rows: Sequence[dict[str, Any]], tokenizer: Tokenizer, work: Path) -> wide.Wide:
+    """Learnt from all that the model learns from; kept in `work`."""
+    file = work / "wide.npz"
+    if not file.exists():
+        learnt = [r for r in rows if r["lang"] in LANGUAGES and not is_held(r)]
+        found = wide.fit(tokens(tokenizer, learnt), np.array([labels_of(r) for r in learnt], dtype=np.float32))
+        np.savez(file, codes=found.codes, scale=found.scale, bias=found.bias)
+    kept = np.load(file)
+    return wide.Wide(kept["codes"], kept["scale"], kept["bias"])
+
+
+def ship(
+    data: Path, trained: Path, work: Path, out: Path, name: str, note: str, made: Sequence[dict[str, Any]] = (),
+    shares: Mapping[str, float] = MappingProxyType({}), before: Path | None = None,
+) -> None:  # fmt: skip
+    """`made`: rows beside the pool, and how often the screen's texts are drawn of them. `before`: the screen that the new one
+    goes on from."""
     export(trained, work, out)
     rows = list(read(data / "train"))
     held = [r for r in rows if r["lang"] in LANGUAGES and is_held(r) and not is_untouched(r)]
     calm = list(read(data / "calibration"))
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     special = tuple(int(tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]"))
-
-    def ids(some: list[dict[str, Any]]) -> list[NDArray[np.int64]]:
-        encoded = tokenizer.encode_batch([r["text"][:LONGEST] for r in some], add_special_tokens=False)
-        return [np.array(e.ids, dtype=np.int64) for e in encoded]
-
-    learnt = [r for r in rows if r["lang"] in LANGUAGES and not is_held(r)]
-    other = wide.fit(ids(learnt), np.array([labels_of(r) for r in learnt], dtype=np.float32))
+    other = wide_half([*rows, *made], tokenizer, work)
 
     def put(mix: NDArray[np.float32], calibration: dict[str, Any]) -> None:
         model = wide.graft(onnx.load(str(work / "deep.onnx")), other, mix, special)
@@ -130,24 +147,26 @@ def ship(data: Path, trained: Path, work: Path, out: Path, name: str, note: str)
 
     put(DEEP_ONLY, uncalibrated())
     deep_logits = logits(out, held, "deep")
-    wide_logits = other.logits([one[: wide.MAX_TOKENS] for one in ids(held)]).astype(np.float64)
+    wide_logits = other.logits([one[: wide.MAX_TOKENS] for one in tokens(tokenizer, held)]).astype(np.float64)
     mix = mixture(deep_logits, wide_logits, np.array([labels_of(r) for r in held], dtype=np.float32))
-    check(put, out, other, ids(held[:64]), held[:64])
+    check(put, out, other, tokens(tokenizer, held[:64]), held[:64])
     put(mix, uncalibrated())
     found = calibrate(out, held, calm)
     (out / background.FILE).unlink(missing_ok=True)  # the last model's
     manifest(out, name, found, note)
     background.write(data, out)
-    manifest(out, name, found, note, screened(data, work, out, held, calm))
+    manifest(out, name, found, note, screened(data, work, out, held, calm, Pool.load(data / "train", made, shares), before))
 
 
-def screened(data: Path, work: Path, out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]]) -> dict[str, Any]:
+def screened(
+    data: Path, work: Path, out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]], pool: Pool, before: Path | None
+) -> dict[str, Any]:
     """Trains and writes the screen; what the manifest says of it, with what is kept against what is sent on."""
     classifier = Classifier(Artefact.load(out), threads=2)
-    scored = screen.scored_rounds(classifier, data, work, SEED)
-    vectors = screen.word_vectors(work / "onnx" / "model.onnx")
-    net = screen.begin(vectors)
-    screen.learn(net, scored, SEED)
+    rounds, epochs = screen.AGAIN if before else (screen.SCORED, screen.EPOCHS)
+    scored = screen.scored_rounds(classifier, data, work, pool, SEED, rounds)
+    net = screen.load(before) if before else screen.begin(screen.word_vectors(work / "onnx" / "model.onnx"))
+    screen.learn(net, scored, SEED, epochs)
     screen.export(net, out / "screen.onnx", work)
     floor = {c: classifier.artefact.threshold(c, screen.RATE_AT) for c in CATEGORIES}
     reader = Screen(out / "screen.onnx", [], floor, SessionOptions())
