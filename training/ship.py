@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -161,7 +162,8 @@ def ship(
 def screened(
     data: Path, work: Path, out: Path, held: list[dict[str, Any]], calm: list[dict[str, Any]], pool: Pool, before: Path | None
 ) -> dict[str, Any]:
-    """Trains and writes the screen; what the manifest says of it, with what is kept against what is sent on."""
+    """Trains and writes the screen; what the manifest says of it, with what is kept against what is sent on. The one `before`
+    stays where it does better, with a cut of its own for the new classifier."""
     classifier = Classifier(Artefact.load(out), threads=2)
     rounds, epochs = screen.AGAIN if before else (screen.SCORED, screen.EPOCHS)
     scored = screen.scored_rounds(classifier, data, work, pool, SEED, rounds)
@@ -169,14 +171,19 @@ def screened(
     screen.learn(net, scored, SEED, epochs)
     screen.export(net, out / "screen.onnx", work)
     floor = {c: classifier.artefact.threshold(c, screen.RATE_AT) for c in CATEGORIES}
-    reader = Screen(out / "screen.onnx", [], floor, SessionOptions())
     scores = classifier.score([(r["text"][:LONGEST], "") for r in held])
     caught = np.array([[s[c] >= floor[c] for c in CATEGORIES] for s in scores]) & (np.array([labels_of(r) for r in held]) == 1)
-    of_held, of_calm = (screen.risks(classifier, reader, [r["text"][:LONGEST] for r in some]) for some in (held, calm))
-    return {
-        "file": "screen.onnx", "cut": screen.cuts(of_held, caught).tolist(), "floor": floor, "kept": screen.KEPT,
-        "curve": screen.curve(of_held, caught, of_calm),
-    }  # fmt: skip
+    found = []
+    for file in (before, out / "screen.onnx") if before else (out / "screen.onnx",):
+        reader = Screen(file, [], floor, SessionOptions())
+        of_held, of_calm = (screen.risks(classifier, reader, [r["text"][:LONGEST] for r in some]) for some in (held, calm))
+        cut, curve = screen.cuts(of_held, caught).tolist(), screen.curve(of_held, caught, of_calm)
+        sent_on = next(point["sent_on"] for point in curve if point["kept"] == screen.KEPT)
+        found.append((sent_on, file, cut, curve))
+    _, file, cut, curve = min(found, key=lambda one: one[0])
+    if file != out / "screen.onnx":
+        shutil.copyfile(file, out / "screen.onnx")
+    return {"file": "screen.onnx", "cut": cut, "floor": floor, "kept": screen.KEPT, "curve": curve}
 
 
 def check(put: Any, out: Path, other: wide.Wide, ids: list[NDArray[np.int64]], rows: list[dict[str, Any]]) -> None:
