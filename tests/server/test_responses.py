@@ -189,7 +189,7 @@ def test_a_stream_is_cut_and_closed(client: openai.OpenAI, upstream: Upstream, p
 
 
 def test_a_stream_that_breaks_says_so(client: openai.OpenAI, upstream: Upstream) -> None:
-    upstream.script = lambda body: [*events(message("One two three"))[:8], None]
+    upstream.script = lambda body: [*events(message("One two three"))[:11], 0.3, None]
     seen = list(client.responses.create(model="m", input="x", stream=True))
     assert seen[-1].type == "error" and seen[-1].code == "upstream_error"
 

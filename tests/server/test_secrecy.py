@@ -122,7 +122,7 @@ def test_answers_and_errors(witness: Witness, upstream: Upstream) -> None:
     assert ask() == 500
     upstream.script = lambda body: whole(b"not JSON: " + repeated(body).encode())
     assert ask() == 502
-    upstream.script = lambda body: streamed(chunk({"content": "one "}), None)
+    upstream.script = lambda body: streamed(chunk({"content": "one "}), 0.3, None)
     assert ask(stream=True) == 200
     upstream.script = lambda body: streamed(b"data: " + json.dumps({"error": {"message": repeated(body)}}).encode() + b"\n\n")
     assert ask(stream=True) == 200
