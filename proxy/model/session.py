@@ -25,7 +25,9 @@ class Session:
     def __init__(self, artefact: Artefact, pad: int, threads: int = 1, device: str = "cpu", batch: int | None = None) -> None:
         self._pad = pad
         self._runner, self.artefact = open_runner(artefact, device, options(threads))
-        self.batch = batch or (GPU_BATCH if self._runner.buckets else BATCH)
+        # The scale of int8 activations is that of the whole run: read together, one text would move another's score.
+        together = self.artefact.precision != "int8"
+        self.batch = (batch or (GPU_BATCH if self._runner.buckets else BATCH)) if together else 1
 
     @property
     def device(self) -> str:

@@ -29,10 +29,9 @@ def test_it_tells_harm_from_an_ordinary_request(classifier: Classifier) -> None:
     assert calm["violence"] < threshold <= harm["violence"]
 
 
-def test_company_changes_no_score_by_more_than_rounding(classifier: Classifier) -> None:
-    alone = classifier.score([(HARM, "")])[0]
-    among = classifier.score([(CALM * 4, ""), (HARM, ""), ("Hi", "")])[1]
-    assert alone == pytest.approx(among, abs=0.03)  # int8 activations are scaled over the batch
+def test_company_changes_no_score(classifier: Classifier) -> None:
+    alone = [classifier.score([(text, "")])[0] for text in (CALM * 4, HARM, "Hi", CALM)]
+    assert alone == classifier.score([(CALM * 4, ""), (HARM, ""), ("Hi", ""), (CALM, "")])
 
 
 def test_harm_far_inside_a_long_text_is_seen(classifier: Classifier) -> None:
