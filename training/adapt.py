@@ -23,7 +23,20 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from proxy.types import CATEGORIES
 from training import languages
 from training.data import UNKNOWN, Pool, read
-from training.finetune import BATCH, Item, Recipe, dev_auprc, draw, encode, masked_loss, optimiser, rate_at, save
+from training.finetune import (
+    BATCH,
+    Item,
+    Recipe,
+    descend,
+    dev_auprc,
+    draw,
+    encode,
+    masked_loss,
+    optimiser,
+    rate_at,
+    resume,
+    save,
+)
 from training.languages import Lexicon, Pair
 
 PAIRS = 560  # sentences a round, beside the pool's
@@ -50,12 +63,8 @@ def adapt(data: Path, encoder: Path, tuned: Path, work: Path, recipe: Recipe) ->
     teaching = teach(known, encoder, tuned, work)
     pool, dev = Pool.load(data / "train"), list(read(data / "dev"))[::4]
     steps = optimiser(model, recipe)
-    checkpoint, first = work / "adapt.pt", 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
-        steps.load_state_dict(saved["steps"])
-        first = saved["round"]
+    checkpoint = work / "adapt.pt"
+    first = resume(checkpoint, model, steps)
     progress = trange(first, recipe.rounds, initial=first, total=recipe.rounds, unit="round", mininterval=10)
     for number in progress:
         losses = one_round(number, pool, teaching, lexicon, tokenizer, model, steps, recipe)
@@ -170,9 +179,6 @@ def one_round(
             target = torch.from_numpy(teaching.meaning[which].astype(np.float32))
             found = direction(hidden.last_hidden_state[taught], inputs["attention_mask"][taught])
             of_meaning = (1 - (found * target).sum(-1)).sum() / len(members)
-        (of_labels + MEANING * of_meaning).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        steps.step()
-        steps.zero_grad(set_to_none=True)
+        descend(of_labels + MEANING * of_meaning, model, steps)
         losses.append((float(of_labels.detach()), float(of_meaning.detach())))
     return tuple(np.mean(losses, axis=0))  # type: ignore[return-value]

@@ -119,12 +119,8 @@ def finetune(data: Path, encoder: Path, work: Path, recipe: Recipe) -> Path:
     pool, dev = Pool.load(data / "train"), list(read(data / "dev"))[::4]
     tokenizer, model = AutoTokenizer.from_pretrained(encoder), fresh(encoder, recipe)
     steps = optimiser(model, recipe)
-    checkpoint, first = work / "checkpoint.pt", 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
-        steps.load_state_dict(saved["steps"])
-        first = saved["round"]
+    checkpoint = work / "checkpoint.pt"
+    first = resume(checkpoint, model, steps)
     progress = trange(first, recipe.rounds, initial=first, total=recipe.rounds, unit="round", mininterval=10)
     for number in progress:
         loss = one_round(number, pool, tokenizer, model, steps, recipe)
@@ -137,6 +133,25 @@ def finetune(data: Path, encoder: Path, work: Path, recipe: Recipe) -> Path:
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     return out
+
+
+def descend(loss: torch.Tensor, model: Any, steps: torch.optim.AdamW) -> None:
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    steps.step()
+    steps.zero_grad(set_to_none=True)
+
+
+def resume(checkpoint: Path, model: Any, steps: torch.optim.AdamW, average: Any = None) -> int:
+    """The round to go on with: 0 where nothing was saved."""
+    if not checkpoint.exists():
+        return 0
+    saved = torch.load(checkpoint, weights_only=True)
+    model.load_state_dict(saved["model"])
+    steps.load_state_dict(saved["steps"])
+    if average is not None:
+        average.load_state_dict(saved["average"])
+    return int(saved["round"])
 
 
 def save(checkpoint: Path, model: Any, steps: torch.optim.AdamW, number: int, **more: Any) -> None:
@@ -165,10 +180,7 @@ def one_round(number: int, pool: Pool, tokenizer: Any, model: Any, steps: torch.
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(**inputs).logits
         loss = masked_loss(logits, labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        steps.step()
-        steps.zero_grad(set_to_none=True)
+        descend(loss, model, steps)
         losses.append(float(loss.detach()))
     return float(np.mean(losses))
 

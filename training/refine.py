@@ -24,7 +24,20 @@ from training import attacks, intimacy, languages, lookalikes, people, shipped
 from training.adapt import ENGLISH, MEANING, SWITCHED, Sample, batches, direction
 from training.augment import LONGEST, beside, misspelt, unreadable, window, within
 from training.data import UNKNOWN, Pool, read
-from training.finetune import CONTEXT_CHARS, ROUND, UNREADABLE, Item, Recipe, dev_auprc, encode, masked_loss, optimiser, save
+from training.finetune import (
+    CONTEXT_CHARS,
+    ROUND,
+    UNREADABLE,
+    Item,
+    Recipe,
+    descend,
+    dev_auprc,
+    encode,
+    masked_loss,
+    optimiser,
+    resume,
+    save,
+)
 from training.languages import Lexicon, Pair
 from training.made import is_held
 from training.ship import WINDOW, ship
@@ -119,10 +132,7 @@ def one_round(number: int, phase: Phase, model: Any, average: Any, steps: Any, r
         if taught:
             found = direction(hidden.last_hidden_state[taught], inputs["attention_mask"][taught])
             of_meaning = (1 - (found * target).sum(-1)).sum() / len(members)
-        (of_labels + MEANING * of_meaning).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        steps.step()
-        steps.zero_grad(set_to_none=True)
+        descend(of_labels + MEANING * of_meaning, model, steps)
         follow(average, model)
         losses.append((float(of_labels.detach()), float(of_meaning.detach())))
     return tuple(np.mean(losses, axis=0))  # type: ignore[return-value]
@@ -149,13 +159,8 @@ def refine(data: Path, start: Path, work: Path, recipe: Recipe, part: float) -> 
     pool = Pool.load(data / "train", made(recipe.seed), SHARES)
     phase = Phase(pool, known, Lexicon.load(data / "parallel", known), tokenizer, teacher)
     dev, steps = list(read(data / "dev"))[::4], optimiser(model, recipe)
-    checkpoint, first = work / "refine.pt", 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        steps.load_state_dict(saved["steps"])
-        first = saved["round"]
+    checkpoint = work / "refine.pt"
+    first = resume(checkpoint, model, steps, average)
     progress = trange(first, recipe.rounds, initial=first, total=recipe.rounds, unit="round", mininterval=10)
     for number in progress:
         losses = one_round(number, phase, model, average, steps, recipe)
