@@ -38,24 +38,23 @@ def litellm(judge: ScriptedJudge, folder: Path) -> Iterator[tuple[str, Callable[
 
 
 @contextlib.contextmanager
-def transformers(model: Path, folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+def transformers(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
     python = Path(python_with("transformers", "torch", "fastapi"))
     port = free_port()
-    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--force-model", str(model)]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     command = [str(python.with_name("transformers")), "serve", *options]
-    with server(command, folder / f"{model.name}.log", f"http://127.0.0.1:{port}/health") as wait:
+    with server(command, folder / "transformers.log", f"http://127.0.0.1:{port}/health") as wait:
         yield f"http://127.0.0.1:{port}/v1", wait
 
 
 @pytest.fixture(scope="module")
-def servers(judge_server: ScriptedJudge, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def servers(judge_server: ScriptedJudge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """All of them are started before any is waited for."""
     folder = tmp_path_factory.mktemp("servers")
     with contextlib.ExitStack() as stack:
         begun = {
             "litellm": stack.enter_context(litellm(judge_server, folder)),
-            "no": stack.enter_context(transformers(tiny / "no", folder)),
-            "brief": stack.enter_context(transformers(tiny / "brief", folder)),
+            "transformers": stack.enter_context(transformers(folder)),
         }
         for _, wait in begun.values():
             wait()
@@ -64,7 +63,7 @@ def servers(judge_server: ScriptedJudge, tiny: Path, tmp_path_factory: pytest.Te
 
 def answers(url: str, *questions: Question, **more: object) -> list[Opinion | Failure]:
     async def asked() -> list[Opinion | Failure]:
-        settings = JudgeDetector(type="judge", base_url=url, model="safeguard", timeout=120.0, **more)  # type: ignore[arg-type]
+        settings = JudgeDetector(type="judge", base_url=url, timeout=120.0, **{"model": "safeguard", **more})  # type: ignore[arg-type]
         judge = Judge("j", settings)
         found = [await judge.ask(question) for question in questions]
         await judge.close()
@@ -85,12 +84,13 @@ def test_litellm_in_front_of_a_judge(servers: dict[str, str], scripted: Scripted
     assert wrong_key in (Failure("j", "answered with status 400"), Failure("j", "answered with status 401"))
 
 
-def test_transformers_with_a_model_of_random_weights(servers: dict[str, str]) -> None:
+def test_transformers_with_a_model_of_random_weights(servers: dict[str, str], tiny: Path) -> None:
     """Nobody's answer is no answer, and never a pass."""
-    (answer,) = answers(servers["brief"], Question("# Roses only", "a tulip"))
+    (answer,) = answers(servers["transformers"], Question("# Roses only", "a tulip"), model=str(tiny / "brief"))
     assert answer == Failure("j", "its answer is not a label")
 
 
-def test_transformers_with_a_model_that_knows_one_word(servers: dict[str, str]) -> None:
+def test_transformers_with_a_model_that_knows_one_word(servers: dict[str, str], tiny: Path) -> None:
     """It streams although it is told not to, and is understood all the same."""
-    assert answers(servers["no"], Question("# Roses only", "a tulip")) == [Opinion(False, 0.0)]
+    found = answers(servers["transformers"], Question("# Roses only", "a tulip"), model=str(tiny / "no"))
+    assert found == [Opinion(False, 0.0)]
