@@ -23,8 +23,10 @@ from proxy.audit.entry import Entry
 from proxy.config import KeyEntry
 from proxy.config import Route as Served
 from proxy.server.answers import Headers, Refusal, respond
+from proxy.server.body import read_body
 from proxy.server.classify import Classify
-from proxy.server.guarded import Guarded, kept, pass_on, read_body
+from proxy.server.guarded import Guarded
+from proxy.server.headers import kept, pass_on
 from proxy.server.moderations import Moderations
 from proxy.server.recorder import bare
 from proxy.server.state import State, may_ask, watch

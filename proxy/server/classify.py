@@ -19,8 +19,8 @@ from proxy.load import detectors
 from proxy.model.explain import Explanation, explain, reason_json, reasons_for
 from proxy.policy.load import Policy, Rule, parse_policy
 from proxy.server.answers import Refusal, param_of, respond
+from proxy.server.body import read_json
 from proxy.server.conversation import Memory, conversation, judged
-from proxy.server.guarded import read_json
 from proxy.server.recorder import bare, step_json
 from proxy.server.state import State
 from proxy.types import Action, Segment, Verdict

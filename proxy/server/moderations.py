@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from proxy.server.answers import Refusal, respond
-from proxy.server.guarded import read_json
+from proxy.server.body import read_json
 from proxy.server.recorder import bare
 from proxy.server.state import State
 from proxy.types import CATEGORIES, Segment

@@ -14,7 +14,7 @@ from proxy.text.redact import masked
 from proxy.types import Action, Outcome, Step, Verdict
 
 if TYPE_CHECKING:
-    from proxy.server.guarded import Exchange
+    from proxy.server.exchange import Exchange
 
 Texts = Literal["never", "redacted", "full"]
 

@@ -44,7 +44,7 @@ from proxy.yamlfile import FileError
 if TYPE_CHECKING:
     from proxy.audit.store import Store
     from proxy.audit.writer import Writer
-    from proxy.server.guarded import Exchange
+    from proxy.server.exchange import Exchange
     from proxy.telemetry.spans import Telemetry
 
 log = logging.getLogger("weir")

@@ -36,7 +36,7 @@ from proxy.types import Action, Direction
 from proxy.upstream import Call
 
 if TYPE_CHECKING:
-    from proxy.server.guarded import Exchange
+    from proxy.server.exchange import Exchange
 
 log = logging.getLogger("weir")
 GIVE_UP = 5.0  # seconds at the end of the process

@@ -13,7 +13,7 @@ from proxy.types import Direction
 from proxy.upstream import Call
 
 if TYPE_CHECKING:
-    from proxy.server.guarded import Exchange
+    from proxy.server.exchange import Exchange
 
 _PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 LOOKS = 128  # of one request are kept
