@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from aiohttp.http import HttpProcessingError
 
 from proxy.config import JudgeDetector
 from proxy.judge.format import Message, Reply
@@ -59,7 +60,7 @@ class Endpoint:
                 if attempt == 1:
                     continue  # a kept connection that the server closed meanwhile
                 raise NoAnswer("closed the connection") from None
-            except (aiohttp.ClientError, OSError, ValueError) as error:
+            except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
                 raise NoAnswer(f"cannot be reached ({type(error).__name__})") from None
         raise AssertionError("unreachable")
 

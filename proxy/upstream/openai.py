@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
+from aiohttp.http import HttpProcessingError  # no ClientError, where a body breaks the protocol
 
 from proxy.config import HttpProvider, Timeouts
 from proxy.upstream import Call, Response, UpstreamError
@@ -94,7 +95,7 @@ class _Response:
                 until = clock() + self._idle
         except TimeoutError as error:
             raise UpstreamError("The provider fell silent.", 504, "upstream_timeout") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             raise UpstreamError("The provider broke off its answer.", 502, "upstream_error") from error
         finally:
             if not self._response.content.at_eof():
