@@ -60,7 +60,7 @@ class Endpoint:
                 if attempt == 1:
                     continue  # a kept connection that the server closed meanwhile
                 raise NoAnswer("closed the connection") from None
-            except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError, ValueError) as error:
                 raise NoAnswer(f"cannot be reached ({type(error).__name__})") from None
         raise AssertionError("unreachable")
 
