@@ -95,7 +95,7 @@ class _Response:
                 until = clock() + self._idle
         except TimeoutError as error:
             raise UpstreamError("The provider fell silent.", 504, "upstream_timeout") from error
-        except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError) as error:  # the last: closed before it was read
+        except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError) as error:  # the last: closed before
             raise UpstreamError("The provider broke off its answer.", 502, "upstream_error") from error
         finally:
             if not self._response.content.at_eof():
