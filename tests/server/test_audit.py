@@ -197,7 +197,7 @@ def test_a_killed_weir_loses_nothing_that_was_committed(upstream: Upstream, tmp_
     )
     weir = start(path, tmp_path / "log")
     ids = [ask(weir, "Hello") for _ in range(5)]
-    upstream.script = lambda body: streamed(chunk({"content": "Some words"}), 30.0)
+    upstream.script = lambda body: streamed(chunk({"content": "Some words, and then some more of them. "}), 30.0)
     with httpx.stream("POST", weir.url + "/v1/chat/completions", json={"model": "m", "stream": True, "messages": [
         {"role": "user", "content": "Hello"}]}) as response:  # fmt: skip
         next(response.iter_bytes())
