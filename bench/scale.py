@@ -26,6 +26,7 @@ import textwrap
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,8 +91,9 @@ there is no figure of one here.
 ## Is the model right?
 
 One worker on a core of its own under the default policy. *Predicted* is what the model of `bench/scale_model.py` says from
-the costs of requests that came alone, for the very arrivals and lengths that were then sent; the waits also know how much
-*dearer* in CPU time a request was in that run, which other work on the machine makes it. *No core* is how long the
+the costs of requests that came alone: the throughput from others of the same lengths, the waits from the very ones that were
+then sent, when they came, and how much *dearer* in CPU time a request was in that run than alone, which company on the machine
+makes it. *No core* is how long the
 worker's threads, together, were ready and had none, because another of its own or somebody else had it.
 
 | load | | predicted | measured | off by | dearer | no core |
@@ -118,10 +120,11 @@ milliseconds of a core: plan it by `weir_judge_answers` of your own traffic.
 
 
 class Ask(NamedTuple):
-    """How long a prompt and its answer are, in words."""
+    """How long a prompt and its answer are, in words, and the seed of their sentences."""
 
     prompt: int
     answer: int
+    seed: int = 0
 
 
 class Costs(NamedTuple):
@@ -148,20 +151,28 @@ class Costs(NamedTuple):
 
 def some_ask(rng: random.Random) -> Ask:
     """Most are short, some are long."""
-    return Ask(*(min(400, max(5, round(rng.lognormvariate(mean, 0.7)))) for mean in (4.2, 4.6)))
+    prompt, answer = (min(400, max(5, round(rng.lognormvariate(mean, 0.7)))) for mean in (4.2, 4.6))
+    return Ask(prompt, answer, rng.getrandbits(32))
 
 
-def text(words: int, rng: random.Random) -> str:
+def some(count: int, rng: random.Random) -> list[Ask]:
+    return [some_ask(rng) for _ in range(count)]
+
+
+def text(words: int, rng: random.Random, note: int) -> str:
+    """The number keeps a text that was asked before from being known."""
     said: list[str] = []
     while len(said) < words:
         sentence = rng.choice(SENTENCES)
         said += sentence.format(*(rng.choice(THINGS if i == 0 else PLACES) for i in range(sentence.count("{}")))).split()
-    return f"Note {rng.randrange(10**9)}. " + " ".join(said[:words])
+    return f"Note {note}. " + " ".join(said[:words])
 
 
 def body(ask: Ask, rng: random.Random, stream: bool = False, delay: float = 0.0) -> dict[str, Any]:
-    words = [word + " " for word in text(ask.answer, rng).split()]
-    messages = [{"role": "user", "content": text(ask.prompt, rng)}]
+    """The same sentences for the same `ask`, under a number of `rng`."""
+    own = random.Random(ask.seed)
+    words = [word + " " for word in text(ask.answer, own, rng.randrange(10**8, 10**9)).split()]
+    messages = [{"role": "user", "content": text(ask.prompt, own, rng.randrange(10**8, 10**9))}]
     return {"model": "m", "messages": messages, "stream": stream, "bench": {"words": words, "delay_ms": delay}}
 
 
@@ -289,21 +300,19 @@ def client() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=120))
 
 
-async def alone(url: str, pid: int, count: int, rng: random.Random, stream: bool = False, delay: float = 0.0) -> Costs:
+async def alone(url: str, pid: int, asks: list[Ask], rng: random.Random, stream: bool = False, delay: float = 0.0) -> Costs:
     """One request after the other, and what each of them costs."""
-    asks, spent, wall = [], [], []
+    spent, wall = [], []
     async with client() as session:
-        for number in range(count + 5):
-            ask = some_ask(rng)
+        for _ in range(5):  # to warm up
+            await answered(session, url, body(some_ask(rng), rng, stream, delay))
+        for ask in asks:
             asked = body(ask, rng, stream, delay)
             before, began = Spent.of(pid), time.perf_counter()
             await answered(session, url, asked)
-            took = time.perf_counter() - began
+            wall.append(time.perf_counter() - began)
             await asyncio.sleep(0.002)  # what is done behind the answer belongs to it
-            if number >= 5:  # the first ones warm up
-                asks.append(ask)
-                spent.append(Spent.of(pid).since(before))
-                wall.append(took)
+            spent.append(Spent.of(pid).since(before))
     return Costs(asks, np.array([one.loop for one in spent]), np.array([one.others for one in spent]), np.array(wall))
 
 
@@ -323,15 +332,16 @@ async def together(url: str, clients: int, seconds: float, rng: random.Random) -
     return len(asks), time.perf_counter() - began, asks
 
 
-async def arriving(
-    url: str, rate: float, seconds: float, rng: random.Random
-) -> tuple[list[float], list[Ask], NDArray[np.float64]]:
-    """Requests that wait for nobody: when each came, what it asked, and how long it took from when it should have come."""
+def arrivals(rate: float, seconds: float, rng: random.Random) -> list[float]:
     times: list[float] = []
     at = 0.0
     while (at := at + rng.expovariate(rate)) < seconds:
         times.append(at)
-    asks = [some_ask(rng) for _ in times]
+    return times
+
+
+async def arriving(url: str, times: list[float], asks: list[Ask], rng: random.Random) -> NDArray[np.float64]:
+    """Requests that wait for nobody: how long each took from when it should have come."""
     bodies = [body(ask, rng) for ask in asks]
     took = np.zeros(len(times))
     async with client() as session:
@@ -344,7 +354,7 @@ async def arriving(
             took[number] = time.perf_counter() - began - times[number] if fine else np.nan
 
         await asyncio.gather(*(one(number) for number in range(len(times))))
-    return times, asks, took
+    return took
 
 
 # -- from costs to predictions
@@ -369,6 +379,18 @@ class Priced:
         parts = [(line[0] / 2 + line[1] * ask.prompt, line[0] / 2 + line[2] * ask.answer) for line in self.lines]
         (prompt_loop, answer_loop), (prompt_read, answer_read) = parts
         return Cost(*(max(1e-6, float(one)) * chance for one in (prompt_loop, prompt_read, answer_loop, answer_read)))
+
+    def each(self) -> list[Cost]:
+        """The measured ones, divided between prompt and answer as the lines say."""
+        found = []
+        for ask, *measured in zip(self.costs.asks, self.costs.loop, self.costs.read, strict=True):
+            parts = []
+            for line, spent in zip(self.lines, measured, strict=True):
+                prompt, answer = (max(1e-9, line[0] / 2 + line[1 + i] * ask[i]) for i in (0, 1))
+                parts.append((float(spent * prompt / (prompt + answer)), float(spent * answer / (prompt + answer))))
+            (prompt_loop, answer_loop), (prompt_read, answer_read) = parts
+            found.append(Cost(prompt_loop, prompt_read, answer_loop, answer_read))
+        return found
 
     def mean(self, asks: Sequence[Ask], rng: random.Random) -> float:
         return sum(sum(self.of(ask, rng)) for ask in asks) / len(asks)
@@ -397,8 +419,8 @@ class Check:
 
 
 async def checks(url: str, pid: int, given: argparse.Namespace, rng: random.Random) -> tuple[Costs, list[Check]]:
-    """Costs before and after, with the loads in between."""
-    before = await alone(url, pid, given.requests, rng)
+    """Costs before and after, with the loads in between. What is sent at a load has been asked before, each request alone."""
+    before = await alone(url, pid, some(given.requests, rng), rng)
     priced = Priced(before)
     found: list[Check] = []
 
@@ -412,24 +434,21 @@ async def checks(url: str, pid: int, given: argparse.Namespace, rng: random.Rand
     dearer = spent.cpu / count / mean
     found.append(Check("as much as it can, 16 clients", "requests/s", 1 / mean, count / seconds, dearer, spent.waited / took))
     for load in LOADS:
-        rate = load / mean
-        seconds = given.seconds * 2.4 / load  # as many requests of each load: a p99 needs some hundreds
-        (times, asks, kept), spent, took = await watched(lambda rate=rate, seconds=seconds: arriving(url, rate, seconds, rng))
-        dearer = spent.cpu / len(asks) / priced.mean(asks, rng)
-        expected = []
-        for _ in range(5):  # of costs that were drawn anew
-            drawn = [Cost(*(part * dearer for part in priced.of(ask, rng))) for ask in asks]
-            jobs = [Job(at, cost) for at, cost in zip(times, drawn, strict=True)]
-            expected.append(simulate(jobs, 1, rng) + before.base)
+        times = arrivals(load / mean, given.seconds * 2.4 / load, rng)  # as many of each load: a p99 needs some hundreds
+        own = await alone(url, pid, some(len(times), rng), rng)
+        kept, spent, took = await watched(partial(arriving, url, times, own.asks, rng))
+        dearer = spent.cpu / len(times) / float(own.cpu.mean())
+        costs = [Cost(*(part * dearer for part in cost)) for cost in Priced(own).each()]
+        expected = simulate([Job(at, cost) for at, cost in zip(times, costs, strict=True)], 1, rng) + own.base
         skip = len(times) // 20
         for name, share in (("p50", 0.5), ("p99", 0.99)):
-            predicted = float(np.mean([np.quantile(one[skip:], share) for one in expected]))
+            predicted = float(np.quantile(expected[skip:], share))
             measured = float(np.nanquantile(kept[skip:], share))
             what = f"{load:.0%} of that, arriving by chance: {name}"
             found.append(Check(what, "ms", predicted * 1e3, measured * 1e3, dearer, spent.waited / took))
         if refused := int(np.isnan(kept).sum()):
             print(f"{refused} of {len(kept)} were refused: too busy", file=sys.stderr)
-    after = await alone(url, pid, max(10, given.requests // 2), rng)
+    after = await alone(url, pid, some(max(10, given.requests // 2), rng), rng)
     return before.and_(after), found
 
 
@@ -671,8 +690,8 @@ def measured(
                         best, kept = found, whole
                 whole = kept
             else:
-                whole = uvloop.run(alone(url, pid, given.requests // 2, rng))
-            stream = uvloop.run(alone(url, pid, max(5, given.requests // 6), rng, True, 5.0))  # as alone as at 20 ms
+                whole = uvloop.run(alone(url, pid, some(given.requests // 2, rng), rng))
+            stream = uvloop.run(alone(url, pid, some(max(5, given.requests // 6), rng), rng, True, 5.0))  # as alone as at 20 ms
             served.append(Served(name, whole, stream))
     return served, best
 

@@ -76,6 +76,8 @@ def test_prices_follow_the_lengths() -> None:
     costs, rng = priced(1e-5, 1e-4, 8), random.Random(8)
     found = Priced(costs).of(Ask(100, 50), rng)
     assert found == pytest.approx((0.0015, 0.0105, 0.0015, 0.0105))
+    for cost, loop, read in zip(Priced(costs).each(), costs.loop, costs.read, strict=True):
+        assert (cost.prompt_loop + cost.answer_loop, cost.prompt_read + cost.answer_read) == pytest.approx((loop, read))
     assert Priced(costs).mean(costs.asks, rng) == pytest.approx(float(costs.cpu.mean())) and costs.base == pytest.approx(0.001)
 
 
