@@ -14,7 +14,7 @@ from proxy.model.artefact import Artefact, ModelError
 from proxy.model.classifier import Classifier
 from proxy.model.oip import on_a_server
 from proxy.model.queue import Beside, ScoringQueue
-from proxy.model.session import BATCH, GPU_BATCH, GPU_WAIT
+from proxy.model.session import GPU_BATCH, GPU_WAIT
 from proxy.policy.load import Policy, load_policy
 
 Open = Callable[[Config, Safeguard], Classifier]
@@ -50,7 +50,7 @@ def _queue(
     if not isinstance(settings, OnnxDetector):
         return ScoringQueue(classifier, settings.concurrency, beside=beside)
     given = settings.batch
-    usual = (GPU_BATCH, GPU_WAIT) if classifier.device.startswith("cuda") else (BATCH, 0.0)
+    usual = (GPU_BATCH, GPU_WAIT) if classifier.device.startswith("cuda") else (1, 0.0)
     batch, wait = (given.max, given.wait) if given else usual
     return ScoringQueue(classifier, workers or settings.workers, batch=batch, wait=wait, beside=beside)
 

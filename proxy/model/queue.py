@@ -42,7 +42,8 @@ class ScoringQueue:
     """Scores texts, and remembers: what was read once under this model is not read again.
 
     What waits is read together, `batch` texts at most. With `wait`, a text may be kept so many seconds for others to come: on
-    a GPU a batch costs little more than one text. On a CPU it costs as much as its texts, so there nothing is kept waiting.
+    a GPU a batch costs little more than one text. On a CPU it costs as much as its texts, so there nothing is kept waiting, and
+    no text for the end of another: each is answered when it is read.
 
     `beside` are further classifiers with queues of their own. `score` and `score_many` do not ask them.
     """
