@@ -187,7 +187,7 @@ def test_a_gpu_meets_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_on_the_cpu_nothing_is_kept_waiting() -> None:
     queue = load_queue(load_config(None))
-    assert (queue.classifier.device, queue._batch, queue._wait) == ("cpu", 8, 0.0)
+    assert (queue.classifier.device, queue._batch, queue._wait) == ("cpu", 1, 0.0)
 
 
 def test_the_bench_measures_every_batch_and_length() -> None:
