@@ -59,8 +59,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]
                 with urllib.request.urlopen(request, timeout=20) as response:
                     ids.append(response.headers["x-weir-request-id"])
         finally:
-            weir.process.terminate()
-            weir.process.wait(20)
+            weir.stop()
         yield folder, ids[0]
 
 

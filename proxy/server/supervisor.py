@@ -17,8 +17,10 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from prometheus_client.multiprocess import mark_process_dead
@@ -42,17 +44,16 @@ class Worker:
     """One worker, as seen from here."""
 
     pid: int
-    line: socket.socket
+    writer: asyncio.StreamWriter
     started: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     welcome: str = ""
     leases: dict[str, Lease] = field(default_factory=dict)
-    writer: asyncio.StreamWriter | None = None
 
     def say(self, message: FromSupervisor) -> None:
-        if self.writer is not None and not self.writer.is_closing():
+        if not self.writer.is_closing():
             self.writer.write(encoded(message))
 
     def kill(self) -> None:
@@ -60,23 +61,30 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
-    async def settled(self) -> bool:
-        """Whether it serves; False when it ended, or did not come so far."""
-        events = [asyncio.create_task(e.wait()) for e in (self.ready, self.gone)]
-        await asyncio.wait(events, timeout=START, return_when=asyncio.FIRST_COMPLETED)
-        for event in events:
-            event.cancel()
+    async def settled(self, stopping: asyncio.Event) -> bool:
+        """Whether it serves; False when it ended, did not come so far, or needs not any more."""
+        await _first(self.ready.wait(), self.gone.wait(), stopping.wait())
         return self.ready.is_set() and not self.gone.is_set()
+
+
+async def _first(*waiting: Coroutine[Any, Any, object]) -> None:
+    """Until one of them has come, but not longer than loading may take."""
+    tasks = [asyncio.create_task(one) for one in waiting]
+    await asyncio.wait(tasks, timeout=START, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
 
 
 @dataclass
 class Template:
     process: asyncio.subprocess.Process
     control: socket.socket
+    loaded: bytes = b""
 
     @classmethod
-    async def start(cls, launch: Launch, folder: str) -> Template | int:
-        """The exit code, when it does not load; it has said why."""
+    async def start(cls, launch: Launch, folder: str, stopping: asyncio.Event) -> Template | int:
+        """The exit code, when it does not load; it has said why, unless it was not waited for because all is `stopping`."""
         control, theirs = socket.socketpair()
         control.setblocking(False)
         launch = msgspec.structs.replace(launch, control=theirs.fileno())
@@ -89,7 +97,8 @@ class Template:
         )
         theirs.close()
         template = cls(process, control)
-        if await template._answer():
+        await _first(template._load(), stopping.wait())
+        if template.loaded:
             return template
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -107,6 +116,9 @@ class Template:
                 return None
         answer = await self._answer()
         return (int(answer), ours) if answer else None
+
+    async def _load(self) -> None:
+        self.loaded = await self._answer()
 
     async def _answer(self) -> bytes:
         try:
@@ -128,7 +140,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._counters = InProcess()
         self._news = asyncio.Event()
-        self._stopping = self._renewing = False
+        self._stopping, self._renewing = asyncio.Event(), False
         self._deaths = 0
 
     async def run(self) -> int:
@@ -138,18 +150,20 @@ class Supervisor:
             loop.add_signal_handler(sig, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._renew_soon)
         self._folder = tempfile.mkdtemp(prefix="weir-metrics-")  # each worker's numbers; whoever is asked adds them up
+        looking = asyncio.create_task(self._kill_stuck())
         try:
-            template = await Template.start(self._launch, self._folder)
+            template = await Template.start(self._launch, self._folder, self._stopping)
             if isinstance(template, int):
-                return template
+                return 0 if self._stopping.is_set() else template
             self._template = template
             for _ in range(self._count):
                 await self._add()
             if not await self._all_ready():
-                return 0 if self._stopping else 2
+                return 0 if self._stopping.is_set() else 2
             print(f"{self._workers[0].welcome}\n  workers {self._count}", file=sys.stderr, flush=True)
             await self._watch()
         finally:
+            looking.cancel()
             await self._end()
             shutil.rmtree(self._folder, ignore_errors=True)
         return 0
@@ -157,10 +171,10 @@ class Supervisor:
     # -- signals
 
     def _stop(self) -> None:
-        if self._stopping:
+        if self._stopping.is_set():
             for worker in (*self._workers, *self._leaving):
                 worker.kill()
-        self._stopping = True
+        self._stopping.set()
         self._news.set()
 
     def _renew_soon(self) -> None:
@@ -173,40 +187,48 @@ class Supervisor:
         made = await self._template.fork() if self._template is not None else None
         if made is None:
             return None
-        worker = Worker(*made)
-        task = asyncio.create_task(self._listen(worker))
+        pid, line = made
+        reader, writer = await asyncio.open_connection(sock=line)
+        worker = Worker(pid, writer)
+        task = asyncio.create_task(self._listen(worker, reader))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._workers.append(worker)
         return worker
 
     async def _all_ready(self) -> bool:
-        return all(await asyncio.gather(*(w.settled() for w in self._workers))) and not self._stopping
+        return all(await asyncio.gather(*(w.settled(self._stopping) for w in self._workers))) and not self._stopping.is_set()
 
     async def _watch(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), LOOK)
             self._news.clear()
-            if self._renewing and not self._stopping:
+            if self._renewing and not self._stopping.is_set():
                 self._renewing = False
                 await self._renew()
-            for worker in [w for w in self._workers if time.monotonic() - w.heard > SILENT]:
-                log.error("a worker does not answer any more, it is killed", extra={"fields": {"pid": worker.pid}})
-                worker.kill()
             for worker in [w for w in self._workers if w.gone.is_set()]:
                 await self._replace(worker)
 
+    async def _kill_stuck(self) -> None:
+        """For as long as this runs, also while others are waited for."""
+        while True:
+            await asyncio.sleep(LOOK)
+            for worker in [w for w in self._workers if not w.gone.is_set()]:
+                if time.monotonic() - worker.heard > (SILENT if worker.ready.is_set() else START):
+                    log.error("a worker does not answer any more, it is killed", extra={"fields": {"pid": worker.pid}})
+                    worker.kill()
+
     async def _replace(self, worker: Worker) -> None:
         self._workers.remove(worker)
-        if self._stopping:
+        if self._stopping.is_set():
             return
         log.error("a worker ended by itself, another takes its place", extra={"fields": {"pid": worker.pid}})
         self._deaths = self._deaths + 1 if time.monotonic() - worker.started < 10 else 0
         if self._deaths:
             await self._pause(min(BACK_OFF, 0.1 * 2**self._deaths))
-        if not self._stopping and await self._add() is None:
-            template = await Template.start(self._launch, self._folder)
+        if not self._stopping.is_set() and await self._add() is None:
+            template = await Template.start(self._launch, self._folder, self._stopping)
             if isinstance(template, Template):
                 self._template = template
                 await self._add()
@@ -215,22 +237,24 @@ class Supervisor:
 
     async def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
-        while not self._stopping and time.monotonic() < end:
+        while not self._stopping.is_set() and time.monotonic() < end:
             await asyncio.sleep(0.05)
 
     async def _renew(self) -> None:
         """Each new worker serves before an old one is asked to leave."""
         began = time.monotonic()
-        fresh = await Template.start(self._launch, self._folder)
+        fresh = await Template.start(self._launch, self._folder, self._stopping)
         if isinstance(fresh, int):
-            log.error("the new configuration does not load, the running workers stay")
+            if not self._stopping.is_set():
+                log.error("the new configuration does not load, the running workers stay")
             return
         old, self._template = self._template, fresh
         for worker in list(self._workers):
             added = await self._add()
-            if self._stopping:
+            settled = added is not None and await added.settled(self._stopping)
+            if self._stopping.is_set():
                 break
-            if added is None or not await added.settled():
+            if not settled:
                 log.error("a new worker does not start, the remaining old ones stay")
                 if added is not None:
                     added.kill()
@@ -242,8 +266,9 @@ class Supervisor:
             self._leave(worker)
         if old is not None:
             old.close()
-        seconds = round(time.monotonic() - began, 2)
-        log.info("all workers are new", extra={"fields": {"workers": len(self._workers), "seconds": seconds}})
+        if not self._stopping.is_set():
+            seconds = round(time.monotonic() - began, 2)
+            log.info("all workers are new", extra={"fields": {"workers": len(self._workers), "seconds": seconds}})
 
     def _leave(self, worker: Worker) -> None:
         self._leaving.append(worker)
@@ -266,8 +291,7 @@ class Supervisor:
 
     # -- what they say
 
-    async def _listen(self, worker: Worker) -> None:
-        reader, worker.writer = await asyncio.open_connection(sock=worker.line)
+    async def _listen(self, worker: Worker, reader: asyncio.StreamReader) -> None:
         try:
             while line := await reader.readline():
                 worker.heard = time.monotonic()

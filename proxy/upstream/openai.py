@@ -73,9 +73,10 @@ class _Response:
         self._response = response
         self._idle = timeouts.idle
         self._first = max(started + timeouts.first_byte, asyncio.get_running_loop().time() + timeouts.idle)
-        if response.connection is not None and (protocol := response.connection.protocol) is not None:
-            protocol.read_timeout = None
-            protocol.start_timeout()  # with none: stops the one for the status
+        self._protocol = response.connection.protocol if response.connection is not None else None
+        if self._protocol is not None:
+            self._protocol.read_timeout = None
+            self._protocol.start_timeout()  # with none: stops the one for the status
         self.status = response.status
         self.headers = [(k.lower(), v) for k, v in response.headers.items()]
 
@@ -85,6 +86,11 @@ class _Response:
     async def chunks(self) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
         until = self._first
+        lost = self._protocol.closed if self._protocol is not None else None
+        if lost is not None:
+            lost.add_done_callback(self._told)
+            lost.remove_done_callback(_seen)  # there once, however many answers a connection brings
+            lost.add_done_callback(_seen)
         try:
             while True:
                 async with asyncio.timeout_at(until):
@@ -98,8 +104,23 @@ class _Response:
         except (aiohttp.ClientError, HttpProcessingError, OSError, RuntimeError) as error:  # the last: closed before
             raise UpstreamError("The provider broke off its answer.", 502, "upstream_error") from error
         finally:
+            if lost is not None:
+                lost.remove_done_callback(self._told)
             if not self._response.content.at_eof():
                 self._response.close()
 
+    def _told(self, _: object) -> None:
+        """Where a chunk has no size aiohttp closes the connection, and forgets to tell who waits for the body."""
+        content = self._response.content
+        error = self._protocol.exception() if self._protocol is not None else None
+        if isinstance(error, HttpProcessingError) and content.exception() is None and not content.is_eof():
+            content.set_exception(error)
+
     def close(self) -> None:
         self._response.close()
+
+
+def _seen(lost: asyncio.Future[None]) -> None:
+    """How a connection ended is nobody's concern when no answer is waited for; asyncio would say that nobody asked."""
+    if not lost.cancelled():
+        lost.exception()

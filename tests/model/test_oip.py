@@ -262,8 +262,7 @@ def test_weir_judges_by_it_and_goes_by_the_policy_while_it_is_away(
             time.sleep(0.1)
         assert asked(weir, f"{HARM}, at last") == (400, "content_filter")
     finally:
-        weir.process.terminate()
-        weir.process.wait(20)
+        weir.stop()
 
 
 def test_a_weir_that_never_met_its_model_is_not_ready(upstream: Upstream, tmp_path: Path) -> None:  # noqa: F811
@@ -278,7 +277,6 @@ def test_a_weir_that_never_met_its_model_is_not_ready(upstream: Upstream, tmp_pa
     before = len(upstream.requests)
     upstream.script = later
     weir = start(path, tmp_path / "log")  # waits until it is
-    weir.process.terminate()
-    weir.process.wait(20)
+    weir.stop()
     assert len(upstream.requests) > before + 3
     assert "the classifier's server does not answer yet" in (tmp_path / "log").read_text()

@@ -162,6 +162,16 @@ class Weir:
         with urllib.request.urlopen(self.url + path, timeout=5) as response:
             return str(response.read().decode())
 
+    def stop(self, seconds: float = 60) -> int:
+        """Its exit code. One that does not end is killed, so that it is nobody else's trouble."""
+        self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
 
 def start(config: Path, log: Path, *options: str, program: tuple[str, ...] = ("-m", "proxy")) -> Weir:
     port = free_port()
@@ -200,8 +210,7 @@ def running(folder: Path, config: str, **policies: str) -> Iterator[Weir]:
     try:
         yield weir
     finally:
-        weir.process.terminate()
-        ended = weir.process.wait(60)
+        ended = weir.stop()
     assert ended in (0, -15)
 
 

@@ -248,8 +248,7 @@ def test_workers_write_one_chain(upstream: Upstream, tmp_path: Path) -> None:
     path.write_text(CONFIG.format(upstream=upstream.port, db=db, text="never", more=""))
     weir = start(path, tmp_path / "log", "--workers", "2")
     ids = {ask(weir, "Hello") for _ in range(40)}
-    weir.process.terminate()
-    assert weir.process.wait(30) in (0, -15)
+    assert weir.stop() in (0, -15)
     store = Store.open(f"sqlite:///{db}", create=False)
     assert {r.id for r in store.read()} == ids
     assert verify(store).problems == []

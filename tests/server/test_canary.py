@@ -145,8 +145,7 @@ def whole_weir(
         try:
             yield weir, Asking(weir, upstream)
         finally:
-            weir.process.terminate()
-            assert weir.process.wait(40) == 0
+            assert weir.stop() == 0
 
 
 def tables(url: str) -> bytes:

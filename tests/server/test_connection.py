@@ -34,8 +34,7 @@ def brisk(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("brisk")
     running = start(write_home(folder, CONFIG.format(upstream=upstream.port)), folder / "log")
     yield running
-    running.process.terminate()
-    assert running.process.wait(30) in (0, -15)
+    assert running.stop() in (0, -15)
 
 
 def connect(weir: Weir, buffer: int = 0) -> socket.socket:

@@ -27,5 +27,4 @@ def test_workers_are_one_window(upstream: Upstream, tmp_path: Path) -> None:
         log = weir.log.read_text()
         assert log.count('"category":"violence"') == 1 and "idiots" not in log
     finally:
-        weir.process.terminate()
-        assert weir.process.wait(40) == 0
+        assert weir.stop() == 0

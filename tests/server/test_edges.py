@@ -65,8 +65,7 @@ def keyed(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     config.write_text(CONFIG.format(upstream=upstream.port, a=digest("key-a"), b=digest("key-b"), c=digest("key-c")))
     running = start(config, folder / "log")
     yield running
-    running.process.terminate()
-    running.process.wait(30)
+    running.stop()
 
 
 def client(weir: Weir, key: str) -> openai.OpenAI:
@@ -137,8 +136,7 @@ def test_a_field_that_nobody_knows_is_refused_where_the_policy_says_so(upstream:
                 one.chat.completions.create(model="m", messages=HELLO, extra_body={"novel": {"deep": 1}})
         assert (told.value.code, told.value.param) == ("content_filter", "novel")
     finally:
-        running.process.terminate()
-        running.process.wait(20)
+        running.stop()
 
 
 def test_real_values_come_back(upstream: Upstream, tmp_path: Path) -> None:
@@ -172,8 +170,7 @@ def test_real_values_come_back(upstream: Upstream, tmp_path: Path) -> None:
         assert json.loads("".join(f.arguments or "" for f in calls if f)) == {"to": "joe@example.com"}
         assert "joe@" not in running.log.read_text()
     finally:
-        running.process.terminate()
-        running.process.wait(20)
+        running.stop()
 
 
 def test_two_workers_share_the_port(upstream: Upstream, tmp_path: Path) -> None:
@@ -186,8 +183,7 @@ def test_two_workers_share_the_port(upstream: Upstream, tmp_path: Path) -> None:
                 made = one.chat.completions.create(model="m", messages=HELLO)
             assert made.choices[0].message.content == "Write to [EMAIL_1]"
     finally:
-        running.process.terminate()
-        assert running.process.wait(30) in (0, -signal.SIGTERM)
+        assert running.stop() in (0, -signal.SIGTERM)
 
 
 def test_a_path_that_nobody_reads_is_refused_unless_listed(keyed: Weir, upstream: Upstream) -> None:
@@ -264,8 +260,7 @@ def test_two_thousand_rules(upstream: Upstream, tmp_path: Path) -> None:
         assert upstream.requests[-1]["messages"][0]["content"] == "[K999_1] and [P5_1]"
         assert made.choices[0].message.content == "Write to a@b.example, word1999 and [P77_1]."
     finally:
-        running.process.terminate()
-        running.process.wait(20)
+        running.stop()
 
 
 def test_a_stop_lets_streams_end(upstream: Upstream, tmp_path: Path) -> None:

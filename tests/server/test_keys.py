@@ -69,8 +69,7 @@ def keyed(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("keys")
     running = start(write_home(folder, config_of(upstream, KEYS)), folder / "log")
     yield running
-    running.process.terminate()
-    running.process.wait(30)
+    running.stop()
 
 
 def client(weir: Weir, key: str, retries: int = 0) -> openai.OpenAI:
@@ -356,5 +355,4 @@ def test_keys_come_and_go_while_weir_runs(upstream: Upstream, tmp_path: Path) ->
             assert '"sha256" is missing' in json.loads(running.get("/readyz"))["reload_error"]
             assert ask(late).choices
     finally:
-        running.process.terminate()
-        running.process.wait(30)
+        running.stop()

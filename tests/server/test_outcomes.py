@@ -106,8 +106,7 @@ def found(request: pytest.FixtureRequest, upstream: Upstream, tmp_path: Path) ->
         records = until(lambda: (some := list(store.read(Query(kind="request")))) and len(some) == len(ids) + 2 and some)
         assert verify(store).problems == []
     finally:
-        weir.process.terminate()
-        weir.process.wait(30)
+        weir.stop()
         if store is not None:
             store.close()
     names = {id: name for name, id in ids.items()}

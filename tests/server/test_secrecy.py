@@ -101,8 +101,7 @@ def text(upstream: Upstream, received: Received, monkeypatch: pytest.MonkeyPatch
 def witness(text: str, received: Received, tmp_path: Path) -> Iterator[Witness]:
     weir = start(write_home(tmp_path, text), tmp_path / "log", "--log-level", "debug")
     yield Witness(weir, received)
-    weir.process.terminate()
-    weir.process.wait(30)
+    weir.stop()
 
 
 def test_answers_and_errors(witness: Witness, upstream: Upstream) -> None:

@@ -66,7 +66,7 @@ def test_one_limit_for_two_weirs_and_a_redis_that_goes_away(upstream: Upstream, 
             ask(one)  # 0.8 and a little by the estimate; 1.2 in the end
             assert refused(other) == "insufficient_quota"
         with client(here, "stream") as one, client(there, "stream") as other:
-            upstream.script = lambda body: streamed(chunk({"content": "So it begins, and goes on. "}), 5.0, chunk({}, "stop"))
+            upstream.script = lambda body: streamed(chunk({"content": "So it begins, and goes on. "}), 60.0, chunk({}, "stop"))
             stream = ask(one, stream=True)  # begun: its first text is there
             assert refused(other, stream=True) == "requests"
             stream.close()

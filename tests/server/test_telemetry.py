@@ -190,8 +190,7 @@ def test_workers_and_the_variables_of_opentelemetry(
         upstream.script = lambda body: whole(answer("Yes."))
         for _ in range(20):
             assert ask(weir, "Hello") == 200
-        weir.process.terminate()
-        assert weir.process.wait(30) == 0
+        assert weir.stop() == 0
     assert len(received.named("POST /v1/chat/completions")) == len(received.named("chat m")) == 20
     assert sum(p.count for p in received.metrics[names.DURATION]) == 20
     assert {one["service.name"] for one in received.resources} == {"gate"}

@@ -21,7 +21,7 @@ import pytest
 from proxy.audit.store import Query, Store
 from proxy.audit.verify import verify
 
-from .conftest import CONFIG, MODEL_POLICY, POLICY, Upstream, Weir, answer, chunk, start, streamed, whole
+from .conftest import CONFIG, MODEL_POLICY, POLICY, Upstream, Weir, answer, chunk, home, start, streamed, whole
 from .test_keys import HEAD, ask, client, key_line, left, write_home
 
 TEXT = "The river rises in the hills and reaches the sea."
@@ -40,10 +40,11 @@ def several(
     config.write_text(CONFIG.format(upstream=upstream.port) + more)
     weir = start(config, folder / "log", "--workers", str(workers), program=program)
     try:
+        if workers > 1:  # one that answers is not all
+            until(lambda: f"\n  workers {workers}\n" in weir.log.read_text())
         yield weir
     finally:
-        weir.process.terminate()
-        assert weir.process.wait(40) == 0
+        assert weir.stop() == 0
 
 
 def until(what: Callable[[], Any], seconds: float = 60) -> Any:
@@ -138,19 +139,22 @@ def test_limits_of_keys_are_counted_over_all_workers(upstream: Upstream, tmp_pat
     keys = key_line("counted", "requests_per_minute: 12") + key_line("stream", "concurrent_streams: 1")
     path = write_home(tmp_path, HEAD.format(upstream=upstream.port) + keys)
     weir = start(path, tmp_path / "log", "--workers", "3")
+    began = time.monotonic()
+
+    def counts(asked: int) -> bool:
+        """Whether the next request is the next of all: 12 less those, but for what a slow machine gave time to refill."""
+        with client(weir, "counted") as one:  # a connection of its own, so that it meets whichever worker is free
+            rest = left(one, "requests")
+        return 12 - asked <= rest <= 12 - asked + int((time.monotonic() - began) * 12 / 60)
+
     try:
-        rest = []
-        for _ in range(6):  # each with a connection of its own, so that it meets whichever worker is free
-            with client(weir, "counted") as one:
-                rest.append(left(one, "requests"))
-        assert rest == [11, 10, 9, 8, 7, 6]
+        assert all(counts(asked) for asked in range(1, 7))
         weir.process.send_signal(signal.SIGHUP)
         until(lambda: said_by(weir, "all workers are new"))
-        with client(weir, "counted") as one:
-            assert left(one, "requests") <= 6  # a restart forgives nothing
+        assert counts(7)  # a restart forgives nothing
 
         upstream.script = lambda body: streamed(
-            chunk({"content": "Once upon a time. "}), 8.0, chunk({}, "stop"), b"data: [DONE]\n\n"
+            chunk({"content": "Once upon a time. "}), 60.0, chunk({}, "stop"), b"data: [DONE]\n\n"
         )
         with client(weir, "stream") as one, client(weir, "stream") as other:
             stream = ask(one, stream=True)
@@ -167,8 +171,7 @@ def test_limits_of_keys_are_counted_over_all_workers(upstream: Upstream, tmp_pat
 
             until(free)
     finally:
-        weir.process.terminate()
-        assert weir.process.wait(40) == 0
+        assert weir.stop() == 0
 
 
 def stream_of(weir: Weir) -> Any:
@@ -220,8 +223,7 @@ def test_told_to_stop_it_finishes_its_streams_and_told_twice_it_ends_at_once(
     until(lambda: refused(weir))
     assert weir.process.poll() is None
     began = time.monotonic()
-    weir.process.terminate()
-    weir.process.wait(10)
+    weir.stop()
     assert time.monotonic() - began < 5
     stream.close()
 
@@ -251,6 +253,28 @@ def test_a_worker_that_is_stuck_is_killed_and_replaced(upstream: Upstream, tmp_p
         assert str(victim) in weir.log.read_text()
         with openai.OpenAI(base_url=weir.url + "/v1", api_key="x") as one:
             assert ask(one).choices[0].message.content == "Yes."
+
+
+# The first worker is stopped before it has said anything.
+STILLBORN = """
+import os, signal
+fork = supervisor.Template.fork
+async def stillborn(self):
+    made = await fork(self)
+    supervisor.Template.fork = fork
+    os.kill(made[0], signal.SIGSTOP)
+    return made
+supervisor.Template.fork = stillborn
+"""
+
+
+def test_told_to_stop_it_does_not_wait_for_a_worker_that_does_not_start(upstream: Upstream, tmp_path: Path) -> None:
+    upstream.script = lambda body: whole(answer("Yes."))
+    path = home(tmp_path, test=POLICY, refuse=POLICY, judged=MODEL_POLICY)
+    path.write_text(CONFIG.format(upstream=upstream.port) + "listen: {drain: 1s}\n")
+    weir = start(path, tmp_path / "log", "--workers", "2", program=patched(STILLBORN))
+    assert "  workers 2" not in weir.log.read_text()
+    assert weir.stop() == 0
 
 
 def test_where_nothing_may_be_shared_each_worker_loads_for_itself(upstream: Upstream, tmp_path: Path) -> None:
