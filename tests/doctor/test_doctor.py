@@ -91,7 +91,7 @@ def test_a_broken_config_is_told_with_its_line_and_the_rest_goes_on(tmp_path: Pa
 
 
 def test_a_missing_extra_is_told_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.config._installed", lambda package: package != "redis")
+    monkeypatch.setattr("proxy.config.check._installed", lambda package: package != "redis")
     code, found = doctor(home(tmp_path, HEAD + "limits: {url: 'redis://localhost'}\n"))
     assert code == 1 and "pip install 'weir[redis]'" in found[-1]["message"] and found[-1]["about"].endswith(":5")
 

@@ -14,8 +14,7 @@ from typing import Any
 import openai
 import pytest
 
-from proxy import config as configuration
-from proxy.config import LocalJudge, load_config
+from proxy.config import LocalJudge, check, load_config
 from proxy.judge.client import Judge
 from proxy.judge.format import Question
 from proxy.judge.local import Local
@@ -178,7 +177,7 @@ def test_a_config_that_cannot_work_says_so(tmp_path: Path, monkeypatch: pytest.M
     )
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "p.yaml").write_text("version: 1\nrules: []\n")
-    monkeypatch.setattr(configuration, "_installed", lambda package: package != "onnxruntime_genai")
+    monkeypatch.setattr(check, "_installed", lambda package: package != "onnxruntime_genai")
     with pytest.raises(FileError) as wrong:
         load_config(path)
     said = {problem.line: problem.message for problem in wrong.value.problems}

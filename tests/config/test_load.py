@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,35 +7,9 @@ from pathlib import Path
 import pytest
 
 from proxy import builtin
-from proxy.config import Config, OpenAIProvider, is_loopback, load_config
-from proxy.yamlfile import FileError
+from proxy.config import OpenAIProvider, load_config
 
-DIGEST = hashlib.sha256(b"token").hexdigest()
-NAMES = "a name has letters, digits, '.', '-' and '_' only, and begins with a letter or a digit"
-ROUTE = "routes: [{name: r, provider: demo, policy: default}]\n"
-HEAD = "version: 1\nproviders:\n  demo: {type: demo}\n"
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A folder with `policies/`, as `config/` and `policies/` stand side by side."""
-    (tmp_path / "config").mkdir()
-    (tmp_path / "policies").mkdir()
-    for name in ("default", "support"):
-        (tmp_path / "policies" / f"{name}.yaml").write_text("version: 1\nrules: []\n")
-    return tmp_path
-
-
-def config(home: Path, text: str) -> Config:
-    path = home / "config" / "weir.yaml"
-    path.write_text(text)
-    return load_config(path)
-
-
-def wrong(home: Path, text: str) -> list[str]:
-    with pytest.raises(FileError) as caught:
-        config(home, text)
-    return [f"{p.line}: {p.message}" for p in caught.value.problems]
+from .conftest import DIGEST, HEAD, NAMES, ROUTE, config, wrong
 
 
 def test_the_built_in_config_runs_as_it_is() -> None:
@@ -87,7 +59,7 @@ def _with_config(folder: Path) -> Path:
 
 def test_everything_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", "secret-value")
-    monkeypatch.setattr("proxy.config._installed", lambda package: True)
+    monkeypatch.setattr("proxy.config.check._installed", lambda package: True)
     found = config(
         home,
         f"""
@@ -127,13 +99,6 @@ limits: {{body: 1MiB, connections: 9, header_timeout: 3s, url: "redis://:secret-
     assert (found.limits.body, found.limits.header_timeout, found.limits.on_error) == (1024 * 1024, 3, "deny")
     assert found.prices["gpt-*"].output == 2.5
     assert not found.is_open
-
-
-def test_another_folder_of_policies(home: Path) -> None:
-    (home / "config" / "mine").mkdir()
-    (home / "config" / "mine" / "default.yaml").write_text("")
-    found = config(home, HEAD + ROUTE + "policies: mine\n")
-    assert found.policy_path("default") == home / "config" / "mine" / "default.yaml"
 
 
 def test_a_relative_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,89 +197,6 @@ def test_wrong(home: Path, text: str, problems: list[str]) -> None:
     assert wrong(home, text) == problems
 
 
-def test_a_shadow_is_a_name_or_a_file(home: Path) -> None:
-    found = config(home, HEAD + ROUTE.replace("default}", "default, shadow: policies/support.yaml, shadow_share: 5%}"))
-    assert found.routes[0].shadow_share == 0.05
-    assert found.shadow_path("policies/support.yaml") == home / "policies" / "support.yaml" == found.shadow_path("support")
-    (problem,) = wrong(home, HEAD + ROUTE.replace("default}", "default, shadow: policies/next.yaml}"))
-    assert problem == f'4: unknown policy "policies/next.yaml"; looked for {home / "policies" / "next.yaml"}'
-
-
-def test_names_that_stand_twice(home: Path) -> None:
-    key = f"  - {{name: a, sha256: {DIGEST}}}\n"
-    route = "  - {name: r, provider: demo, policy: default}\n"
-    assert wrong(home, HEAD + "routes:\n" + route * 2 + "keys:\n" + key * 2) == [
-        '6: duplicate route name "r"',
-        '9: duplicate key name "a"',
-        "9: the same key stands here twice",
-    ]
-
-
-def test_admins_are_nobody_else(home: Path) -> None:
-    other = DIGEST.replace(DIGEST[0], "0" if DIGEST[0] != "0" else "1")
-    text = HEAD + (
-        f"routes:\n  - {{name: r, provider: demo, policy: default}}\nkeys:\n  - {{name: team, sha256: {DIGEST}}}\n"
-        f"admin:\n  - {{name: ann, sha256: {DIGEST}}}\n  - {{name: ann, sha256: {other}, expires: 2027-06-30}}\n"
-        "  - {name: bob, sha256: short}\n"
-    )
-    assert wrong(home, text) == ['11: "sha256" is the SHA-256 of the token: 64 hexadecimal digits']
-    assert wrong(home, text.replace("  - {name: bob, sha256: short}\n", "")) == [
-        '9: this is the key of the caller "team"; the dashboard needs one of its own',
-        '10: duplicate admin name "ann"',
-    ]
-
-
-def test_the_providers_in_the_docs_are_valid(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.config._installed", lambda package: True)
-    text = (Path(__file__).parents[1] / "docs" / "providers.md").read_text()
-    blocks = re.findall(r"```yaml\n(providers:.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
-        routes = "" if "routes:" in block else "routes: [{name: r, provider: %s, policy: default}]\n"
-        name = re.findall(r"^  ([a-z]+):", block, re.MULTILINE)[0]
-        found = config(home, "version: 1\n" + block + (routes % name if routes else ""))
-        if "ejection" in block:
-            written = found.providers["openai"]
-            assert isinstance(written, OpenAIProvider)
-            default = OpenAIProvider(type="openai")
-            assert (written.timeouts, written.retries, written.ejection) == (
-                default.timeouts,
-                default.retries,
-                default.ejection,
-            )
-
-
-@pytest.mark.parametrize("claude", ["{type: litellm, model: anthropic/x}", "{type: anthropic, translate: [responses]}"])
-def test_litellm_is_said_to_be_missing(home: Path, monkeypatch: pytest.MonkeyPatch, claude: str) -> None:
-    text = HEAD + f"  claude: {claude}\n" + ROUTE
-    monkeypatch.setattr("proxy.config._installed", lambda package: True)
-    assert config(home, text).providers["claude"]
-    monkeypatch.setattr("proxy.config._installed", lambda package: False)
-    (message,) = wrong(home, text)
-    assert message == "4: provider \"claude\" needs the litellm extra: pip install 'weir[litellm]'"
-
-
-@pytest.mark.parametrize(
-    ("provider", "message"),
-    [
-        ("{type: litellm, model: claude-x}", 'a "model" of litellm begins with who serves it'),
-        ("{type: litellm, model: a/b, options: {api_base: x}}", '"api_base" has no place in "options": it is the "base_url"'),
-        ("{type: openai, translate: [message]}", "did you mean"),
-        ("{type: openai, retries: {attempts: 11}}", "less than or equal to 10"),
-        ("{type: openai, retries: {atempts: 1}}", 'unknown key "atempts" (did you mean "attempts"?)'),
-        ("{type: openai, ejection: {failures: 0}}", "greater than 0"),
-        ("{type: openai, timeouts: {idle: soon}}", "a duration is a number of seconds"),
-        ("{type: azure, api_key: x}", '"base_url" is missing'),
-        ("{type: azure, base_url: 'https://x', api_version: '2024/10'}", "api_version"),
-        ("{type: openaj}", "openaj"),
-    ],
-)
-def test_what_is_wrong_with_a_provider(home: Path, monkeypatch: pytest.MonkeyPatch, provider: str, message: str) -> None:
-    monkeypatch.setattr("proxy.config._installed", lambda package: True)
-    (found,) = wrong(home, HEAD + f"  one: {provider}\n" + ROUTE)
-    assert found.startswith("4: ") and message in found
-
-
 def test_a_key_from_an_empty_variable_is_refused_and_never_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = HEAD + '  openai: {type: openai, api_key: "${WEIR_TEST_KEY}"}\n' + ROUTE
     monkeypatch.delenv("WEIR_TEST_KEY", raising=False)
@@ -325,37 +207,3 @@ def test_a_key_from_an_empty_variable_is_refused_and_never_shown(home: Path, mon
     assert '"api_key" is empty' in wrong(home, text)[0]
     monkeypatch.setenv("WEIR_TEST_KEY", "hunter2\n")
     assert "hunter2" not in wrong(home, text)[0]
-
-
-def test_what_needs_an_extra_says_which(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    text = HEAD + ROUTE + f"keys: [{{name: a, sha256: {DIGEST}, monthly_budget: 5}}]\nlimits: {{url: redis://h}}\n"
-    budget, shared = wrong(home, text)
-    assert '"prices"' in budget and "pip install 'weir[litellm]'" in budget
-    assert "pip install 'weir[redis]'" in shared
-    assert len(wrong(home, text + "prices: {m: {input: 1}}\n")) == 1
-
-
-def test_loopback() -> None:
-    assert all(map(is_loopback, ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LocalHost")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.1", "localhost.example.org", "")))
-
-
-def test_telemetry(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.config._has_otel", lambda settings: True)
-    monkeypatch.setenv("TOKEN", "t0ken")
-    own = 'telemetry: {endpoint: "http://x:4318", protocol: grpc, sampling: 10%, headers: {authorization: "Bearer ${TOKEN}"}}\n'
-    found = config(home, HEAD + ROUTE + own).telemetry
-    assert found is not None and (found.protocol, found.sampling) == ("grpc", 0.1)
-    assert found.headers == {"authorization": "Bearer t0ken"} and "t0ken" not in repr(found)
-    assert config(home, HEAD + ROUTE + "telemetry: {}\n").telemetry is not None
-    for text, told in (
-        ("{endpoint: localhost}", 'the "endpoint" of telemetry begins with "http://" or "https://", for grpc too'),
-        ('{headers: {authorization: ""}}', 'the header "authorization" is empty or cannot be sent'),
-        ("{samplng: 0.1}", 'unknown key "samplng" (did you mean "sampling"?)'),
-    ):
-        assert any(told in one for one in wrong(home, HEAD + ROUTE + f"telemetry: {text}\n")), wrong(
-            home, HEAD + ROUTE + f"telemetry: {text}\n"
-        )
-    monkeypatch.setattr("proxy.config._has_otel", lambda settings: False)
-    assert wrong(home, HEAD + ROUTE + "telemetry: {}\n") == ["5: telemetry needs the otel extra: pip install 'weir[otel]'"]
