@@ -6,11 +6,13 @@ import base64
 import codecs
 import html
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-Rng = np.random.Generator
+Rng: TypeAlias = "np.random.Generator"  # whose import takes 2 MiB, of every `weir`
 LEET = str.maketrans("aeiostAEIOST", "431057431057")
 HOMOGLYPHS = str.maketrans("aeopcxAEOPCX", "аеорсхАЕОРСХ")
 _CALM = (

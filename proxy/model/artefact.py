@@ -149,7 +149,8 @@ def _calibrated(found: dict[str, Any], labels: tuple[str, ...]) -> tuple[tuple[f
 def _verify(folder: Path, digests: dict[str, str]) -> None:
     for name, expected in digests.items():
         try:
-            actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            with (folder / name).open("rb") as file:
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             raise ModelError(f"{folder / name} is missing; export the model again") from None
         if actual != expected:

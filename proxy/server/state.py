@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from proxy import __version__, metrics
 from proxy.audit.entry import Entry
-from proxy.config import Audit, Config, KeyEntry, Route, load_config
+from proxy.config import Audit, Config, KeyEntry, Restore, Route, load_config
 from proxy.guard import Guard
 from proxy.judge.client import Judge
 from proxy.load import load_guard
@@ -28,8 +28,8 @@ from proxy.model.queue import ScoringQueue
 from proxy.policy.load import Policy
 from proxy.server.answers import Headers, Refusal
 from proxy.server.conversation import Memory
+from proxy.server.heap import trim
 from proxy.server.limits import Grant, Limiter
-from proxy.server.names import Names
 from proxy.server.prices import Prices
 from proxy.server.recorder import ending, step_json
 from proxy.server.verdicts import Shared
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.audit.store import Store
     from proxy.audit.writer import Writer
     from proxy.server.exchange import Exchange
+    from proxy.server.names import Names
     from proxy.telemetry.spans import Telemetry
 
 log = logging.getLogger("weir")
@@ -94,13 +95,15 @@ class State:
         config = load_config(config_path)
         snapshot = Snapshot.of(config, load_guard(config, queue), providers(config))
         memory = Shared(config.verdicts) if config.verdicts is not None else Memory()
-        names = Names(config.restore) if config.restore is not None else None
+        names = _names(config.restore) if config.restore is not None else None
         return cls(config_path, snapshot, queue, limiter=Limiter.of_config(config), memory=memory, names=names)
 
     @classmethod
     def open(cls, config_path: Path | None) -> State:
         """With the model that the config names."""
-        return cls.load(config_path, load_queue(load_config(config_path)))
+        state = cls.load(config_path, load_queue(load_config(config_path)))
+        trim()
+        return state
 
     def welcome(self, where: str) -> str:
         config = self.snapshot.config
@@ -353,6 +356,12 @@ class State:
             if exchange.skipped:
                 fields["not_inspected"] = [f"{f.detector}: {f.reason}" for f in exchange.skipped]
         log.info("request", extra={"fields": fields})
+
+
+def _names(settings: Restore) -> Names:
+    from proxy.server.names import Names  # cryptography is for those alone who keep something
+
+    return Names(settings)
 
 
 def open_audit(settings: Audit, kept: bool = False) -> Store:
