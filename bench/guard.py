@@ -1,7 +1,7 @@
 """What the model costs on ordinary text: python -m bench.guard FILE.jsonl.gz… [--sample N]
 
-CPU milliseconds of one thread for 100 tokens, with the screen and without it, and of each part for 128 tokens; what a longer
-stream costs; and what the screen sends on for what it keeps.
+CPU milliseconds of one thread for 100 tokens, with the screen and without it, and of each part for 128 tokens; what a streamed
+answer costs, beside the same words read whole; and what the screen sends on for what it keeps.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import argparse
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,10 @@ from proxy import builtin
 from proxy.config import load_config
 from proxy.evaluate import prefixes
 from proxy.evaluate.report import read_rows
+from proxy.guard import CONTEXT
 from proxy.model.classifier import Classifier
+from proxy.model.queue import ScoringQueue
+from proxy.types import Segment, Verdict
 from proxy.workbench import load_queue, open_guard
 
 
@@ -35,22 +39,67 @@ def each(work: Callable[[], object], times: int = 300) -> float:
     return min(cpu(lambda: [work() for _ in range(times // 5)]) / (times // 5) for _ in range(5))
 
 
-async def stream(texts: list[str]) -> list[tuple[int, float]]:
-    """Words of a streamed answer, and what 100 of them cost in milliseconds: everything that is done for it, under the built-in
-    policy, the screen and the patterns included. Nothing stops it on its way."""
+@dataclass(slots=True)
+class Streamed:
+    """Answers of so many words: their pieces, those of them that the classifier read, and milliseconds: streamed, streamed with
+    a screen that reads each piece's lead again, and read whole by the model alone."""
+
+    words: int
+    answers: int = 0
+    pieces: int = 0
+    read: int = 0
+    streamed: float = 0.0
+    again: float = 0.0
+    whole: float = 0.0
+
+
+async def stream(texts: list[str], context: str) -> list[Streamed]:
+    """Everything that is done for the words of an answer, under the built-in policy, the screen and the patterns included.
+    Nothing stops it on its way."""
     config = load_config(None)
     queue = load_queue(config)
     guard, policy = open_guard(config.policy_path("default"), queue, config)
     policy = replace(policy, rules=tuple(replace(rule, enforced=False) for rule in policy.rules))
     rules, words = guard.text_rules(policy), " ".join(texts).split()
-    found = []
-    for count in (50, 250, 1000, 4000):  # the first to warm up
-        some, words = " ".join(words[:count]), words[count:]
+    classifier, screen = queue.classifier, queue.classifier.screen
+    assert screen is not None
+    growing, looks = screen.growing, list[Verdict]()
+
+    async def cost(text: str) -> float:
+        fresh = replace(guard, queue=ScoringQueue(classifier), _plans={})  # that remembers nothing
+        looks.clear()
+
+        async def judge(segment: Segment) -> Verdict:
+            looks.append(await fresh.judge(policy, replace(segment, context=context), patterns=False))
+            return looks[-1]
+
         before = time.process_time()
-        await prefixes.stream(some, 0, "hold", 0, rules, lambda segment: guard.judge(policy, segment, patterns=False))
-        found.append((count, (time.process_time() - before) * 1000 / count * 100))
+        await prefixes.stream(text, 0, "hold", 0, rules, judge)
+        spent = (time.process_time() - before) * 1000
+        assert fresh.queue is not None
+        fresh.queue.close()
+        return spent
+
+    found = []
+    for count, answers in ((50, 2), (250, 8), (1000, 3), (4000, 1)):  # the first to warm up
+        found.append(one := Streamed(count))
+        while one.answers < answers and len(words) >= count:
+            text, words = " ".join(words[:count]), words[count:]
+            rounds = []
+            for _ in range(3):  # the best of them: whatever else the machine does only adds
+                screen.growing = None
+                again = await cost(text)
+                screen.growing = growing
+                rounds.append((await cost(text), again, cpu(partial(classifier.score, [(text, context)], [True]))))
+            streamed, again, whole = map(min, zip(*rounds, strict=True))
+            one.streamed, one.again, one.whole = one.streamed + streamed, one.again + again, one.whole + whole
+            one.pieces, one.read, one.answers = one.pieces + len(looks), one.read + sum(map(has_scores, looks)), one.answers + 1
     queue.close()
-    return found[1:]
+    return [one for one in found[1:] if one.answers]
+
+
+def has_scores(verdict: Verdict) -> bool:
+    return bool(verdict.scores)
 
 
 def main() -> None:
@@ -73,15 +122,22 @@ def main() -> None:
     print(f"{len(texts)} texts, {len(windows)} windows, {tokens} tokens; {sent_on / len(windows):.1%} of the windows sent on")
     print(f"CPU ms for 100 tokens: {whole / tokens * 100:.2f} without the screen, {sifted / tokens * 100:.2f} with it")
     ids = (list(range(2000, 2128)), [0] * 128)
-    words = "the quick brown fox jumps over the lazy dog and then " * 12
+    text = "the quick brown fox jumps over the lazy dog and then " * 12
     print(
         f"128 tokens: screen {each(lambda: screen.suspects([ids[0]])):.3f} ms, "
         f"classifier {each(lambda: classifier.logits([ids]), 50):.2f} ms, "
-        f"tokens of a text of {len(words)} characters {each(lambda: classifier.windows(words, '')):.3f} ms"
+        f"tokens of a text of {len(text)} characters {each(lambda: classifier.windows(text, '')):.3f} ms"
     )
-    answers = [r["text"] for r in rows if r.get("role") == "assistant"]
-    for count, cost in asyncio.run(stream(answers)):
-        print(f"a streamed answer of {count} words: {cost:.1f} ms for 100 of them")
+    question = next(r["text"] for r in rows if r.get("role") == "user" and len(r["text"]) >= CONTEXT)[-CONTEXT:]
+    answers = [rows[i]["text"] for i in chosen if rows[i].get("role") == "assistant"]
+    for context in ("", question):
+        for one in asyncio.run(stream(answers, context)):
+            words = one.words * one.answers / 100
+            print(
+                f"a streamed answer of {one.words} words{' to a question' if context else ''}: {one.streamed / words:.1f} ms for "
+                f"100 of them, {one.again / words:.1f} with every lead screened again, {one.whole / words:.1f} if read whole; "
+                f"the classifier read {one.read / one.pieces:.0%} of {one.pieces // one.answers} pieces"
+            )
     for point in classifier.artefact.manifest["screen"]["curve"]:
         print(f"the screen sends {point['sent_on']:.1%} of ordinary texts on where it keeps {point['kept']:.1%}")
 

@@ -182,11 +182,11 @@ class Guard:
         items = [(text, segment.context), *((extra, segment.context) for extra in classifier_texts(text))]
         asked = self._everybody() if readers is None else readers
         if len(asked) == 1:
-            answers = [await _read(asked[0], items, bool(learned), segment.direction)]
+            answers = [await _read(asked[0], items, bool(learned), segment)]
         else:
             embeds = [bool(learned) and reader.queue is self.queue for reader in asked]
             each = zip(asked, embeds, strict=True)
-            answers = await asyncio.gather(*(_read(reader, items, embed, segment.direction) for reader, embed in each))
+            answers = await asyncio.gather(*(_read(reader, items, embed, segment) for reader, embed in each))
         scores: dict[str, float] = {}
         for reader, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Failure):
@@ -210,12 +210,16 @@ class Guard:
         return (None if failures and len(failures) == len(answers) else scores), failures
 
 
-async def _read(reader: Reader, items: Sequence[tuple[str, str]], embed: bool, direction: Direction) -> list[Found] | Failure:
+async def _read(reader: Reader, items: Sequence[tuple[str, str]], embed: bool, segment: Segment) -> list[Found] | Failure:
     started, failed = time.perf_counter(), ""
     found: list[Found] = []
     try:
-        async with asyncio.timeout(reader.timeout):
-            found = await reader.queue.score_many(items, reader.sifts, embed)
+        seen = reader.queue.glance(*items[0], len(segment.lead)) if reader.sifts and len(items) == 1 else None
+        if seen is not None:
+            found = [seen]
+        else:
+            async with asyncio.timeout(reader.timeout):
+                found = await reader.queue.score_many(items, reader.sifts, embed)
     except TimeoutError:
         failed = "timed out"
     except QueueFull:
@@ -224,7 +228,7 @@ async def _read(reader: Reader, items: Sequence[tuple[str, str]], embed: bool, d
         failed = str(problem)
     except Exception as error:  # the queue must answer for whatever the runtime throws; it becomes a value here
         failed = type(error).__name__
-    looked("classifier" if failed or any(found) else "screen", direction, started, failed=failed)
+    looked("classifier" if failed or any(found) else "screen", segment.direction, started, failed=failed)
     return reader.failed(failed) if failed else found
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from proxy.model.artefact import Artefact
+from proxy.model.growing import Growing
 from proxy.model.head import categories
 from proxy.model.network import Network, Window
 from proxy.model.screen import Screen
@@ -46,6 +48,8 @@ class Classifier:
         self.screen: Screen | None = None
         if screened and (found := artefact.screen) is not None:
             self.screen = Screen(artefact.folder / found.file, found.cut, found.floor, options(threads))
+            if isinstance(self._tokenizer.pre_tokenizer, BertPreTokenizer) and (columns := self.screen.columns()) is not None:
+                self.screen.growing = Growing(columns, self.screen.cut, self._places, self._head, self._cuts, self._last)
         self._scale = np.array(artefact.scale, dtype=np.float32)
         self._shift = np.array(artefact.shift, dtype=np.float32)
 
@@ -97,20 +101,29 @@ class Classifier:
 
     def windows(self, text: str, context: str) -> list[Window]:
         """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
-        body = self._tokens(text)
-        before = self._tokens(context)[-CONTEXT_TOKENS:] if context and self.artefact.takes_context else []
-        head: list[int] = [self._first, *before, self._last] if before else [self._first]
-        room = self.artefact.max_tokens - len(head) - 1
-        found = []
-        shared = room // OVERLAP
-        for start in range(0, max(1, len(body) - shared), room - shared):
-            piece = body[start : start + room]
-            found.append(([*head, *piece, self._last], [0] * len(head) + [1 if before else 0] * (len(piece) + 1)))
-        return found
+        body, head = list(self._encoded(text).ids), self._head(context)
+        kind = 1 if len(head) > 1 else 0
+        return [
+            ([*head, *body[start:end], self._last], [0] * len(head) + [kind] * (end - start + 1))
+            for start, end in self._cuts(len(head), len(body))
+        ]
 
-    def _tokens(self, text: str) -> list[int]:
+    def _head(self, context: str) -> list[int]:
+        before = self._encoded(context).ids[-CONTEXT_TOKENS:] if context and self.artefact.takes_context else []
+        return [self._first, *before, self._last] if before else [self._first]
+
+    def _cuts(self, head: int, length: int) -> list[tuple[int, int]]:
+        room = self.artefact.max_tokens - head - 1
+        shared = room // OVERLAP
+        return [(start, min(start + room, length)) for start in range(0, max(1, length - shared), room - shared)]
+
+    def _encoded(self, text: str) -> Encoding:
         whole = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to the tokenizer
-        return list(self._tokenizer.encode(whole, add_special_tokens=False).ids)
+        return self._tokenizer.encode(whole, add_special_tokens=False)
+
+    def _places(self, text: str) -> tuple[list[int], list[int]]:
+        found = self._encoded(text)
+        return found.ids, [start for start, _ in found.offsets]
 
     def logits(self, batch: Sequence[Window]) -> Any:
         """(windows, categories) log-odds, uncalibrated."""

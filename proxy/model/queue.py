@@ -1,4 +1,5 @@
-"""One batching queue per model per process. Inference happens on its threads, never on the event loop."""
+"""One batching queue per model per process. Inference happens on its threads, never on the event loop: but for a glance of the
+screen at a short text, which takes less than to hand the text over."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ Item = tuple[str, str]  # (text, context)
 
 PATIENCE = 5.0  # seconds that a text may wait; a caller waits for 10
 MOST = 16  # times the depth, however fast they are read
+GLANCE = 400  # characters that the screen may read on the event loop, in about 0.1 ms: a piece of an answer and its lead
 
 
 class QueueFull(Exception):
@@ -116,17 +118,23 @@ class ScoringQueue:
             else [await self.score(*items[0], sift, embed)]
         )
 
+    def glance(self, text: str, context: str = "", lead: int = 0) -> Found | None:
+        """What `score` would find with `sift`, if that takes no longer than handing the text to another thread: what is
+        remembered, or nothing at all for what is surely fine. None: ask `score`. The first `lead` characters of the text are
+        the end of one that was read before."""
+        key, known = self._recall(text, context, sift=True)
+        growing = self.classifier.screen.growing if self.classifier.screen is not None else None
+        if known is not None or growing is None or len(text) > GLANCE or growing.suspects(text, context, lead):
+            return known
+        self.cache_misses += 1
+        self.screened += 1
+        return self._learn(key, Found())
+
     async def score(self, text: str, context: str = "", sift: bool = False, embed: bool = False) -> Found:
         """With `sift`, a text that the screen says is surely fine has no scores. With `embed` it has its embeddings too."""
-        digest = self._digest(text, context)
-        whole = digest + b"embedded"
-        key = whole if embed else digest + b"sifted" if sift else digest
-        for one in (whole,) if embed else dict.fromkeys((key, digest, whole)):  # a fuller reading serves all
-            known = self._known.get(one)
-            if known is not None:
-                self._known.move_to_end(one)
-                self.cache_hits += 1
-                return known
+        key, known = self._recall(text, context, sift, embed)
+        if known is not None:
+            return known
         running = self._running.get(key)
         loop = asyncio.get_running_loop()
         if running is None or running.get_loop() is not loop:
@@ -138,6 +146,25 @@ class ScoringQueue:
             self._start()
             self._jobs.put(_Job((text, context), sift and not embed, embed, key, loop, running, time.monotonic()))
         return await asyncio.shield(running)  # a caller that goes away must not take the others' answer along
+
+    def _recall(self, text: str, context: str, sift: bool, embed: bool = False) -> tuple[bytes, Found | None]:
+        """The text's key, and what is remembered of it."""
+        digest = self._digest(text, context)
+        whole = digest + b"embedded"
+        key = whole if embed else digest + b"sifted" if sift else digest
+        for one in (whole,) if embed else dict.fromkeys((key, digest, whole)):  # a fuller reading serves all
+            known = self._known.get(one)
+            if known is not None:
+                self._known.move_to_end(one)
+                self.cache_hits += 1
+                return key, known
+        return key, None
+
+    def _learn(self, key: bytes, found: Found) -> Found:
+        self._known[key] = found
+        if len(self._known) > self._remember:
+            self._known.popitem(last=False)
+        return found
 
     def _is_full(self) -> bool:
         """A few whole answers are thousands of texts, most of which the screen reads in no time: more than `depth` may wait
@@ -208,9 +235,7 @@ class ScoringQueue:
                 job.answer.exception()  # read once, so that nobody waiting is not a warning
             return
         self.screened += not result
-        self._known[job.key] = result
-        if len(self._known) > self._remember:
-            self._known.popitem(last=False)
+        self._learn(job.key, result)
         if not job.answer.done():
             job.answer.set_result(result)
 

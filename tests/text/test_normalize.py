@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.text.normalize import SIGNS, classifier_texts, views
+from proxy.text.normalize import SIGNS, _shown, classifier_texts, views
 from proxy.types import Span
 
 PLAIN = "Please kill the process on port 8080, thank you. Ça va très bien, n’est-ce pas ?"
@@ -63,6 +63,18 @@ def test_every_view_leads_back_into_the_text(text: str) -> None:
         assert len(view.starts) == len(view.ends) == len(view.text)
         for start, end in zip(view.starts, view.ends, strict=True):
             assert 0 <= start < end <= len(text)
+
+
+PIECES = (
+    *"aZ09 .-_*&#%;/+éıİſ\u212aß漢", "\u0301", "\ud800", " gur ", "GUR", "guIs", "vs", "vı", "vİ", "ſbe", "a\u212a", "%41", "&#65;", "k1ll", "a b c d",
+    "aGVsbG8gdGhlcmU",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=24).map("".join))
+@example("vſ")
+def test_the_quick_look_sees_every_sign(text: str) -> None:
+    assert _shown(text) == {name for name, sign in SIGNS.items() if re.search(sign, text)}
 
 
 @given(st.text(st.characters(max_codepoint=126), max_size=80))
