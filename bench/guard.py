@@ -132,9 +132,9 @@ def main() -> None:
     answers = [rows[i]["text"] for i in chosen if rows[i].get("role") == "assistant"]
     for context in ("", question):
         for one in asyncio.run(stream(answers, context)):
-            words = one.words * one.answers / 100
+            words, asked = one.words * one.answers / 100, " to a question" if context else ""
             print(
-                f"a streamed answer of {one.words} words{' to a question' if context else ''}: {one.streamed / words:.1f} ms for "
+                f"a streamed answer of {one.words} words{asked}: {one.streamed / words:.1f} ms for "
                 f"100 of them, {one.again / words:.1f} with every lead screened again, {one.whole / words:.1f} if read whole; "
                 f"the classifier read {one.read / one.pieces:.0%} of {one.pieces // one.answers} pieces"
             )
