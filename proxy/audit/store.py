@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
+    ClauseElement,
     Column,
     ColumnElement,
     Connection,
+    CursorResult,
     Engine,
     Row,
     Select,
     and_,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -95,9 +98,37 @@ class Place(NamedTuple):
     holds: bool
 
 
+class Compiled(NamedTuple):
+    """A statement as the driver wants it. `names`: its parameters in order, where they have an order."""
+
+    sql: str
+    names: Sequence[str] | None
+
+    @classmethod
+    def of(cls, statement: ClauseElement, engine: Engine) -> Compiled:
+        made = statement.compile(engine)
+        return cls(str(made), getattr(made, "positiontup", None))
+
+    def run(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> CursorResult[Any]:
+        names = self.names
+        given: Any = [tuple(row[name] for name in names) for row in rows] if names is not None else list(rows)
+        return connection.exec_driver_sql(self.sql, given if len(given) > 1 else given[0])
+
+
 class Store:
     def __init__(self, engine: Engine, keys: Keyring) -> None:
         self._engine, self._writing, self.keys = engine, engine.execution_options(write=True), keys
+        # What every batch says, compiled once: SQLAlchemy would take longer to look each up than the database to do it.
+        self._find, self._insert, self._set = (
+            Compiled.of(one, engine)
+            for one in (
+                select(ends.c.seq, ends.c.code, ends.c.tag).where(ends.c.name == bindparam("end")).with_for_update(),
+                insert(records),
+                update(ends)
+                .where(ends.c.name == bindparam("end"))
+                .values(seq=bindparam("to"), code=bindparam("by"), tag=bindparam("signed")),
+            )
+        )
 
     @classmethod
     def open(
@@ -145,7 +176,7 @@ class Store:
             row = self._row(entry, seq)
             code = row["code"] = link(self.keys.chain, code, seq, row["facts"].encode())
             rows.append(row)
-        connection.execute(insert(records), rows)
+        self._insert.run(connection, rows)
         self._move(connection, "last", End(seq, code))
 
     def _row(self, entry: Entry, seq: int) -> dict[str, Any]:
@@ -255,13 +286,15 @@ class Store:
             yield connection, last
 
     def _end(self, connection: Connection, name: str, lock: bool = False) -> tuple[End, bool]:
-        chosen = select(ends).where(ends.c.name == name)
-        row = connection.execute(chosen.with_for_update() if lock else chosen).one()
+        if lock:
+            row = self._find.run(connection, [{"end": name}]).one()
+        else:
+            row = connection.execute(select(ends).where(ends.c.name == name)).one()
         return End(row.seq, row.code), row.tag == tag(self.keys.chain, name, row.seq, row.code)
 
     def _move(self, connection: Connection, name: str, end: End) -> None:
         signed = tag(self.keys.chain, name, end.seq, end.code)
-        connection.execute(update(ends).where(ends.c.name == name).values(seq=end.seq, code=end.code, tag=signed))
+        self._set.run(connection, [{"end": name, "to": end.seq, "by": end.code, "signed": signed}])
 
     def _prepare(self) -> None:
         with self._writing.begin() as connection:
