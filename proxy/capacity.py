@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from proxy import builtin
-from proxy.config import Config
+from proxy.config import Config, LocalJudge
 
 MIB = 1024 * 1024
 # With the built-in model: supervisor and template hold 75 and 150 MiB when idle, and a worker 15 of its own. The rest is room
@@ -49,7 +49,10 @@ def needed(config: Config, workers: int, shared: bool) -> int:
     size = sum(file.stat().st_size for file in files if file.is_file())
     own = max(0, size - (builtin.MODEL / "model.onnx").stat().st_size) * MODEL  # beyond the built-in one's, which is in ONCE
     more = (LITELLM, LITELLM_EACH) if config.needs_litellm else (0, 0)
-    once, each = ONCE + own + more[0], EACH + more[1]
+    local = [config.judge_folder(one) for one in config.judges.values() if isinstance(one, LocalJudge)]
+    # Each worker starts a process for each of them; its weights at the least, in however many files they are.
+    weights = sum(file.stat().st_size for folder in local for file in folder.glob("*.onnx*"))
+    once, each = ONCE + own + more[0], EACH + more[1] + weights
     return int(once + workers * each) if shared or workers == 1 else int(workers * (once + each))
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy import capacity
-from proxy.config import OnnxDetector, load_config
+from proxy.config import LocalJudge, OnnxDetector, load_config
 
 MIB = capacity.MIB
 
@@ -40,6 +40,20 @@ def test_what_does_not_fit_is_refused_with_what_would() -> None:
     assert "--workers 3 fits" in capacity.shortage(config, 8, left=three)
     assert "more memory" in capacity.shortage(config, 2, left=one - 1)
     assert capacity.needed(config, 4, shared=False) > capacity.needed(config, 4, shared=True)
+
+
+def test_a_judge_on_this_machine_takes_its_weights_in_each_worker(tmp_path: Path) -> None:
+    config = load_config(None)
+    for name, size in (("model.onnx", 10), ("model.onnx.data", 990), ("tokenizer.json", 5000)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size * MIB)  # without a byte on the disk
+    judged = config.model_copy(update={"detectors": {"j": LocalJudge(type="judge-onnx", model=str(tmp_path))}})
+    for shared in (True, False):
+        more = capacity.needed(judged, 3, shared) - capacity.needed(config, 3, shared)
+        assert more == 3 * 1000 * MIB
+    room = capacity.needed(config, 2, True) + 1500 * MIB
+    assert capacity.shortage(config, 2, left=room) == ""
+    assert "--workers 1 fits" in capacity.shortage(judged, 2, left=room)
 
 
 def test_more_than_the_cores_can_do_is_said() -> None:
