@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -64,10 +64,13 @@ class Pool:
 
     @classmethod
     def load(
-        cls, folder: Path, made: Sequence[dict[str, Any]] = (), shares: Mapping[str, float] = MappingProxyType({})
-    ) -> Pool:
-        """`made`: further rows, and by their source the share of the draws that each source of them has."""
-        rows = [*(row for row in read(folder) if row["lang"] in LANGUAGES and not is_held(row)), *made]
+        cls, folder: Path, made: Sequence[dict[str, Any]] = (), shares: Mapping[str, float] = MappingProxyType({}),
+        without: Collection[str] = (),
+    ) -> Pool:  # fmt: skip
+        """`made`: further rows, and by their source the share of the draws that each source of them has. `without`: sources
+        that are left out."""
+        known = (row for row in read(folder) if row["source"] not in without)
+        rows = [*(row for row in known if row["lang"] in LANGUAGES and not is_held(row)), *made]
         labels = np.array([labels_of(row) for row in rows], dtype=np.float32)
         by_source: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):

@@ -20,7 +20,7 @@ import torch
 from tqdm import trange
 
 from proxy.types import CATEGORIES
-from training import attacks, intimacy, languages, lookalikes, people, shipped
+from training import attacks, intimacy, languages, lookalikes, people, shipped, written
 from training.adapt import ENGLISH, MEANING, SWITCHED, Sample, batches, direction
 from training.augment import LONGEST, beside, misspelt, unreadable, window, within
 from training.data import UNKNOWN, Pool, read
@@ -48,8 +48,14 @@ SURE, DOUBT = 0.97, 0.003  # what a label of 1 and a label of 0 are taken for: s
 FLAT = 0.4  # of the rounds have the full rate, then it falls in a line
 KEPT = 0.999  # of the averaged weights, a step
 SHARES = {
-    "made-people": 0.11, "made-lookalikes": 0.03, "made-earnest": 0.015, "made-declined": 0.015, "made-attacks": 0.03,
-    "made-planted": 0.02, "made-calm-instructions": 0.01, "made-intimacy": 0.012, "made-calm-intimacy": 0.008,
+    "made-people": 0.05, "made-lookalikes": 0.015, "made-earnest": 0.008, "made-declined": 0.007, "made-attacks": 0.013,
+    "made-planted": 0.01, "made-calm-instructions": 0.004, "made-intimacy": 0.007, "made-calm-intimacy": 0.004,
+    "made-harassment-harm": 0.014, "made-harassment-calm": 0.014, "made-hate-harm": 0.018, "made-hate-calm": 0.02,
+    "made-illicit-harm": 0.016, "made-illicit-calm": 0.016, "made-violence-harm": 0.015, "made-violence-calm": 0.015,
+    "made-selfharm-harm": 0.011, "made-selfharm-calm": 0.012, "made-attacks-harm": 0.016, "made-attacks-calm": 0.019,
+    "made-intimate-harm": 0.009, "made-intimate-calm": 0.013, "made-ordinary-calm": 0.022,
+    "made-requests-harm": 0.011, "made-requests-calm": 0.012, "made-chat-harm": 0.013, "made-chat-calm": 0.013,
+    "made-long-harm": 0.009, "made-long-calm": 0.009, "made-answers-harm": 0.008, "made-answers-calm": 0.015,
 }  # fmt: skip
 
 
@@ -65,7 +71,7 @@ class Phase:
 def made(seed: int, held: bool = False) -> list[dict[str, Any]]:
     """Those to learn from, or those that are only measured on."""
     rest = [*lookalikes.rows(), *attacks.rows(seed), *intimacy.rows()]
-    return [*people.rows(held), *(one for one in rest if is_held(one) == held)]
+    return [*people.rows(held), *written.rows(held), *(one for one in rest if is_held(one) == held)]
 
 
 def samples(phase: Phase, rng: np.random.Generator) -> list[Sample]:
@@ -167,7 +173,7 @@ def refine(data: Path, start: Path, work: Path, recipe: Recipe, part: float) -> 
         progress.set_postfix(labels=f"{losses[0]:.4f}", meaning=f"{losses[1]:.4f}")
         if (number + 1) % 5 == 0 or number + 1 == recipe.rounds:
             save(checkpoint, model, steps, number + 1, average=average.state_dict())
-        if (number + 1) % 20 == 0:
+        if (number + 1) % 50 == 0:
             progress.write(f"round {number + 1}: dev AUPRC {dev_auprc(average, tokenizer, dev, recipe.max_tokens):.3f}")
     return write(between(teacher, average, part), tokenizer, work / "refined")
 
@@ -186,13 +192,14 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--name", default="weir-safeguard")
     arguments.add_argument("--part", type=float, default=0.6, help="of the way from the old weights to the new")
-    arguments.add_argument("--rounds", type=int, default=64)
+    arguments.add_argument("--rounds", type=int, default=300)
+    arguments.add_argument("--rate", type=float, default=1e-4)
     arguments.add_argument("--seed", type=int, default=Recipe().seed)
     arguments.add_argument("--threads", type=int, default=2)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     given.work.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe(rounds=given.rounds, rate=5e-5, max_tokens=WINDOW, seed=given.seed)
+    recipe = Recipe(rounds=given.rounds, rate=given.rate, max_tokens=WINDOW, seed=given.seed)
     trained = refine(given.data, given.start, given.work, recipe, given.part)
     before = json.loads((given.start / "manifest.json").read_text(encoding="utf-8"))["note"]
     note = f"{before}; {given.rounds} rounds more, {given.part:g} of the way"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.evaluate import identity
 from proxy.types import CATEGORIES
-from training import attacks, intimacy, lookalikes, people
+from training import attacks, intimacy, lookalikes, people, written
 from training.made import fill, is_held
 
 Rows = list[dict[str, Any]]
 MAKERS: dict[str, Callable[[], Rows]] = {
     "people": lambda: people.rows(held=False), "people held back": lambda: people.rows(held=True), "lookalikes": lookalikes.rows,
     "attacks": lambda: attacks.rows(7), "intimacy": intimacy.rows,
+    "written": lambda: written.rows(held=False), "written, held back": lambda: written.rows(held=True),
 }  # fmt: skip
 
 
@@ -58,3 +61,37 @@ def test_attacks_are_the_same_for_the_same_seed() -> None:
 
 def test_every_slot_is_filled_in_every_way() -> None:
     assert list(fill("{a} and {b}, {a}", {"a": ("x", "y"), "b": ("z",)})) == ["x and z, x", "y and z, y"]
+
+
+def test_what_is_written_has_its_header_s_labels(tmp_path: Path) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text("# x\n[de user violence ?harassment]\nIch {a|b} {c|d|e}.\n\n[fr document -]\nUne ligne\\net une autre\n")
+    (one, *_), (other, lang, role, harm) = written.lines(file)
+    assert len(written.fillings(one)) == 6 and "Ich b e." in written.fillings(one)
+    assert (other, lang, role, harm) == ("Une ligne\net une autre", "fr", "document", {})
+    assert next(written.lines(file))[1:] == ("de", "user", {"violence": 1, "harassment": None})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Hello\n", ":1: no header above it"), ("[en user -]\na {b} c\n", ":2: no header above it, or a brace"),
+        ("[en user violance]\n", ":1: no category violance"), ("[xx user -]\n", ":1: no language of ours: xx"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_says_where(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(f"some.txt{problem}")):
+        list(written.lines(file))
+
+
+def test_of_a_line_with_many_choices_the_same_few_are_taken() -> None:
+    line = "".join(f"{{{i}|x{i}}} " for i in range(8))
+    assert written.fillings(line) == written.fillings(line) and 6 < len(written.fillings(line)) <= written.FILLINGS
+
+
+def test_a_line_and_all_its_fillings_are_held_back_together() -> None:
+    learnt, held = written.rows(held=False), written.rows(held=True)
+    assert not {row["text"] for row in learnt} & {row["text"] for row in held}
+    assert 0.09 < len(held) / (len(held) + len(learnt)) < 0.16
