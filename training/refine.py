@@ -48,14 +48,14 @@ SURE, DOUBT = 0.97, 0.003  # what a label of 1 and a label of 0 are taken for: s
 FLAT = 0.4  # of the rounds have the full rate, then it falls in a line
 KEPT = 0.999  # of the averaged weights, a step
 SHARES = {
-    "made-people": 0.05, "made-lookalikes": 0.015, "made-earnest": 0.008, "made-declined": 0.007, "made-attacks": 0.013,
-    "made-planted": 0.01, "made-calm-instructions": 0.004, "made-intimacy": 0.007, "made-calm-intimacy": 0.004,
-    "made-harassment-harm": 0.014, "made-harassment-calm": 0.014, "made-hate-harm": 0.018, "made-hate-calm": 0.02,
-    "made-illicit-harm": 0.016, "made-illicit-calm": 0.016, "made-violence-harm": 0.015, "made-violence-calm": 0.015,
-    "made-selfharm-harm": 0.011, "made-selfharm-calm": 0.012, "made-attacks-harm": 0.016, "made-attacks-calm": 0.019,
-    "made-intimate-harm": 0.009, "made-intimate-calm": 0.013, "made-ordinary-calm": 0.022,
-    "made-requests-harm": 0.011, "made-requests-calm": 0.012, "made-chat-harm": 0.013, "made-chat-calm": 0.013,
-    "made-long-harm": 0.009, "made-long-calm": 0.009, "made-answers-harm": 0.008, "made-answers-calm": 0.015,
+    "made-people": 0.045, "made-lookalikes": 0.015, "made-earnest": 0.008, "made-declined": 0.007, "made-attacks": 0.013,
+    "made-planted": 0.01, "made-calm-instructions": 0.004, "made-intimacy": 0.006, "made-calm-intimacy": 0.004,
+    "made-harassment-harm": 0.022, "made-harassment-calm": 0.022, "made-hate-harm": 0.026, "made-hate-calm": 0.026,
+    "made-illicit-harm": 0.025, "made-illicit-calm": 0.025, "made-violence-harm": 0.025, "made-violence-calm": 0.022,
+    "made-selfharm-harm": 0.019, "made-selfharm-calm": 0.019, "made-attacks-harm": 0.022, "made-attacks-calm": 0.026,
+    "made-intimate-harm": 0.012, "made-intimate-calm": 0.016, "made-ordinary-calm": 0.026,
+    "made-requests-harm": 0.015, "made-requests-calm": 0.014, "made-chat-harm": 0.021, "made-chat-calm": 0.019,
+    "made-long-harm": 0.012, "made-long-calm": 0.011, "made-answers-harm": 0.011, "made-answers-calm": 0.016,
 }  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--name", default="weir-safeguard")
     arguments.add_argument("--part", type=float, default=0.6, help="of the way from the old weights to the new")
-    arguments.add_argument("--rounds", type=int, default=300)
+    arguments.add_argument("--rounds", type=int, default=360)
     arguments.add_argument("--rate", type=float, default=1e-4)
     arguments.add_argument("--seed", type=int, default=Recipe().seed)
     arguments.add_argument("--threads", type=int, default=2)

@@ -6,8 +6,11 @@ rows: of those that the classifier catches at its threshold for one in a hundred
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -27,10 +30,12 @@ from training.adapt import samples
 from training.data import Pool
 from training.languages import Lexicon
 
+A, B = TypeVar("A"), TypeVar("B")
+
 WIDTH = 64
 SCORED = 90  # rounds of text to learn from
 EPOCHS = 10
-AGAIN = (24, 3)  # rounds and epochs of one that goes on from another
+AGAIN = (36, 4)  # rounds and epochs of one that goes on from another
 RATE, BATCH_SIZE = 2e-3, 128
 RATE_AT = 0.01  # the false-positive rate whose thresholds the cut protects
 KEPT = 0.99  # of the classifier's recall there
@@ -47,14 +52,23 @@ class Scored:
     margins: NDArray[np.float32]
 
 
+def each(do: Callable[[A], B], parts: Sequence[A], what: str) -> Iterator[B]:
+    """`do` of every part, in order, two at a time: a window is too small a piece of work for two threads."""
+    with ThreadPoolExecutor(2) as pool:
+        yield from tqdm(pool.map(do, parts), desc=what, total=len(parts), mininterval=10)
+
+
 def margins(classifier: Classifier, items: list[tuple[str, str]], what: str) -> Scored:
     """Each window of each (text, context), scored."""
     windows = [w for text, context in items for w in classifier.windows(text, context)]
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i][0]))
     found = np.zeros((len(windows), len(CATEGORIES)), dtype=np.float32)
-    for start in tqdm(range(0, len(order), BATCH), desc=what, mininterval=10):
-        members = order[start : start + BATCH]
-        found[members] = classifier.logits([windows[i] for i in members])
+
+    def read(part: range) -> NDArray[np.float32]:
+        return np.asarray(classifier.logits(windows[part.start : part.stop]))
+
+    parts = [range(start, min(start + BATCH, len(windows))) for start in range(0, len(windows), BATCH)]
+    for part, logits in zip(parts, each(read, parts, what), strict=True):
+        found[part.start : part.stop] = logits
     return Scored([np.array(w[0], dtype=np.int32) for w in windows], found - floors(classifier.artefact))
 
 

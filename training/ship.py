@@ -19,7 +19,6 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from optimum.exporters.onnx import main_export
 from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
-from tqdm import trange
 
 from proxy.model import calibrate as calibration
 from proxy.model.artefact import Artefact
@@ -74,13 +73,14 @@ def uncalibrated() -> dict[str, Any]:
 
 def logits(out: Path, rows: list[dict[str, Any]], what: str) -> NDArray[np.float64]:
     """(rows, categories), of the model in `out`, whose calibration is the identity."""
-    classifier = Classifier(Artefact.load(out), threads=2)
-    found: list[list[float]] = []
-    for at in trange(0, len(rows), 64, desc=what):
-        scores = classifier.score([(r["text"][:LONGEST], "") for r in rows[at : at + 64]])
-        found += [[s[c] for c in CATEGORIES] for s in scores]
-    p = np.clip(np.array(found), 1e-7, 1 - 1e-7)
+    p = np.clip(probabilities(Classifier(Artefact.load(out), threads=1), rows, what), 1e-7, 1 - 1e-7)
     return np.log(p / (1 - p))
+
+
+def probabilities(classifier: Classifier, rows: list[dict[str, Any]], what: str) -> NDArray[np.float64]:
+    """(rows, categories)."""
+    items = [[(r["text"][:LONGEST], "") for r in rows[at : at + 64]] for at in range(0, len(rows), 64)]
+    return np.array([[s[c] for c in CATEGORIES] for scores in screen.each(classifier.score, items, what) for s in scores])
 
 
 def mixture(deep: NDArray[np.float64], other: NDArray[np.float64], labels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -164,15 +164,15 @@ def screened(
 ) -> dict[str, Any]:
     """Trains and writes the screen; what the manifest says of it, with what is kept against what is sent on. The one `before`
     stays where it does better, with a cut of its own for the new classifier."""
-    classifier = Classifier(Artefact.load(out), threads=2)
+    classifier = Classifier(Artefact.load(out), threads=1)
     rounds, epochs = screen.AGAIN if before else (screen.SCORED, screen.EPOCHS)
     scored = screen.scored_rounds(classifier, data, work, pool, SEED, rounds)
     net = screen.load(before) if before else screen.begin(screen.word_vectors(work / "onnx" / "model.onnx"))
     screen.learn(net, scored, SEED, epochs)
     screen.export(net, out / "screen.onnx", work)
     floor = {c: classifier.artefact.threshold(c, screen.RATE_AT) for c in CATEGORIES}
-    scores = classifier.score([(r["text"][:LONGEST], "") for r in held])
-    caught = np.array([[s[c] >= floor[c] for c in CATEGORIES] for s in scores]) & (np.array([labels_of(r) for r in held]) == 1)
+    reached = probabilities(classifier, held, "held") >= [floor[c] for c in CATEGORIES]
+    caught = reached & (np.array([labels_of(r) for r in held]) == 1)
     found = []
     for file in (before, out / "screen.onnx") if before else (out / "screen.onnx",):
         reader = Screen(file, [], floor, SessionOptions())

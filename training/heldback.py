@@ -1,0 +1,32 @@
+"""python -m training.heldback FOLDER: the made and written rows that no training learns from, for `weir eval --data FILE`.
+
+One file a kind; a row is as in the pool.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from training.refine import made
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m training.heldback", description=__doc__)
+    arguments.add_argument("folder", type=Path)
+    given = arguments.parse_args()
+    by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in made(seed=7, held=True):
+        by_source[row["source"]].append(row)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    for source, rows in by_source.items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (given.folder / f"{source}.jsonl").write_text(text, encoding="utf-8")
+        print(f"{len(rows):6} {source}")
+
+
+if __name__ == "__main__":
+    main()
