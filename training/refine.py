@@ -191,7 +191,7 @@ def main() -> None:
     arguments.add_argument("--start", type=Path, required=True, help="the model folder to begin from; not that of --out")
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--name", default="weir-safeguard")
-    arguments.add_argument("--part", type=float, default=0.6, help="of the way from the old weights to the new")
+    arguments.add_argument("--part", type=float, default=0.65, help="of the way from the old weights to the new")
     arguments.add_argument("--rounds", type=int, default=360)
     arguments.add_argument("--rate", type=float, default=1e-4)
     arguments.add_argument("--seed", type=int, default=Recipe().seed)
