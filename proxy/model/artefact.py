@@ -134,7 +134,7 @@ class Artefact:
             return points[-1][1]
         (low, high_threshold), (high, low_threshold) = points[at - 1], points[at]
         part = (math.log(fpr) - math.log(low)) / (math.log(high) - math.log(low))
-        return high_threshold + part * (low_threshold - high_threshold)
+        return low_threshold + (1 - part) * (high_threshold - low_threshold)  # of a rate of the table, exactly the table's
 
 
 def _calibrated(found: dict[str, Any], labels: tuple[str, ...]) -> tuple[tuple[float, ...], tuple[float, ...], Table]:
