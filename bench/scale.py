@@ -636,7 +636,7 @@ def main() -> int:
     arguments.add_argument("--write", type=Path, help="the page, as Markdown")
     arguments.add_argument("--requests", type=int, default=120, help="that are asked alone, for the costs")
     arguments.add_argument(
-        "--seconds", type=float, default=8, help="of the full load; each other one takes three times as long"
+        "--seconds", type=float, default=14, help="of the full load; each other one takes three times as long"
     )
     arguments.add_argument(
         "--tries", type=int, default=1, help="at the checks; the one with the smallest error in the middle stays"
