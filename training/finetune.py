@@ -5,7 +5,7 @@ A round is drawn from (seed, number), so that a run that was cut off goes on fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,16 +186,22 @@ def one_round(number: int, pool: Pool, tokenizer: Any, model: Any, steps: torch.
 
 
 @torch.no_grad()
-def dev_auprc(model: Any, tokenizer: Any, rows: list[dict[str, Any]], max_tokens: int) -> float:
+def logits(model: Any, tokenizer: Any, texts: Sequence[str], max_tokens: int) -> NDArray[np.float32]:
+    """(texts, categories): of the first `max_tokens` of each alone."""
     model.eval()
-    labels = np.array([labels_of(row) for row in rows])
-    found = np.zeros_like(labels)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]["text"]))
+    found = np.zeros((len(texts), len(CATEGORIES)), dtype=np.float32)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in range(0, len(order), BATCH):
         members = order[start : start + BATCH]
-        inputs = tokenizer.pad([encode(tokenizer, rows[i]["text"], "", max_tokens) for i in members], return_tensors="pt")
+        inputs = tokenizer.pad([encode(tokenizer, texts[i], "", max_tokens) for i in members], return_tensors="pt")
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found[members] = model(**inputs).logits.float().numpy()
+    return found
+
+
+def dev_auprc(model: Any, tokenizer: Any, rows: list[dict[str, Any]], max_tokens: int) -> float:
+    labels = np.array([labels_of(row) for row in rows])
+    found = logits(model, tokenizer, [row["text"] for row in rows], max_tokens)
     known = labels != UNKNOWN
     return float(
         np.mean(

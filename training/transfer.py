@@ -21,8 +21,8 @@ from proxy.evaluate.metrics import auprc
 from proxy.types import CATEGORIES
 from training import wide, written
 from training.data import LANGUAGES, UNKNOWN, Pool, is_held, labels_of, read
-from training.finetune import BATCH, Recipe, encode, fresh, one_round, optimiser, resume, save
-from training.ship import WINDOW
+from training.finetune import Recipe, fresh, logits, one_round, optimiser, resume, save
+from training.ship import LONGEST, WINDOW
 
 HELD_OUT = frozenset(
     "surge-toxicity edos toxigen-prompts c-ssrs-reddit multijail do-not-answer catqa hh-harmless figstep-safebench"
@@ -41,24 +41,11 @@ def rows_of(data: Path) -> list[dict[str, Any]]:
                 found.setdefault(row["source"], []).append(row)
     kept = []
     for rows in found.values():
-        rows.sort(key=lambda row: (1 not in row["labels"].values(), row["id"]))
+        rows.sort(key=lambda row: str(row["id"]))
         harmful = [row for row in rows if 1 in row["labels"].values()][: MOST // 2]
         calm = [row for row in rows if 1 not in row["labels"].values()][: MOST - len(harmful)]
         kept += harmful + calm
     return kept
-
-
-@torch.no_grad()
-def logits(model: Any, tokenizer: Any, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
-    """(rows, categories): of the first window alone."""
-    model.eval()
-    found = np.zeros((len(rows), len(CATEGORIES)))
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]["text"]))
-    for start in range(0, len(order), BATCH):
-        members = order[start : start + BATCH]
-        inputs = tokenizer.pad([encode(tokenizer, rows[i]["text"][:1500], "", WINDOW) for i in members], return_tensors="pt")
-        found[members] = model(**inputs).logits.float().numpy()
-    return found
 
 
 def table(scores: NDArray[np.float64], labels: NDArray[np.float32]) -> dict[str, float]:
@@ -74,7 +61,7 @@ def wide_logits(data: Path, tokenizer: Any, rows: list[dict[str, Any]], made: li
     learnt = [r for r in read(data / "train") if r["lang"] in LANGUAGES and not is_held(r) and r["source"] not in HELD_OUT]
 
     def ids(some: list[dict[str, Any]]) -> list[NDArray[np.int64]]:
-        texts = [row["text"][:1500] for row in some]
+        texts = [row["text"][:LONGEST] for row in some]
         return [np.array(one, dtype=np.int64) for one in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
     learnt += made
@@ -102,6 +89,7 @@ def main() -> None:
     shares = {source: given.written / len(sources) for source in sources}
     pool = Pool.load(given.data / "train", made, shares, HELD_OUT)
     rows = rows_of(given.data)
+    texts = [row["text"][:LONGEST] for row in rows]
     labels = np.array([labels_of(row) for row in rows], dtype=np.float32)
     tokenizer, model = AutoTokenizer.from_pretrained(given.encoder), fresh(given.encoder, recipe)
     steps = optimiser(model, recipe)
@@ -113,8 +101,8 @@ def main() -> None:
         if (number + 1) % 5 == 0 or number + 1 == recipe.rounds:
             save(checkpoint, model, steps, number + 1)
         if (number + 1) % 10 == 0:
-            progress.write(json.dumps({"round": number + 1, **table(logits(model, tokenizer, rows), labels)}))
-    deep = logits(model, tokenizer, rows)
+            progress.write(json.dumps({"round": number + 1, **table(logits(model, tokenizer, texts, WINDOW), labels)}))
+    deep = logits(model, tokenizer, texts, WINDOW)
     np.savez(given.work / "transfer.npz", deep=deep, labels=labels)
     if given.wide:
         other = wide_logits(given.data, tokenizer, rows, made)
