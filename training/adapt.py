@@ -27,8 +27,10 @@ from training.finetune import (
     BATCH,
     Item,
     Recipe,
+    away,
     descend,
     dev_auprc,
+    direction,
     draw,
     encode,
     masked_loss,
@@ -123,13 +125,6 @@ def teach(known: list[Pair], encoder: Path, tuned: Path, work: Path) -> Teaching
     return Teaching(known, saved["meaning"][saved["order"]], saved["labels"][saved["order"]])
 
 
-def direction(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(batch, width) unit vectors: the mean of the hidden states (batch, tokens, width) where the mask is 1."""
-    weight = mask.unsqueeze(-1).float()
-    mean = (hidden.float() * weight).sum(1) / weight.sum(1)
-    return torch.nn.functional.normalize(mean, dim=-1)
-
-
 Sample = tuple[Item, int]  # an item, and the pair it comes from or -1
 
 
@@ -177,8 +172,7 @@ def one_round(
         of_meaning = torch.zeros(())
         if taught:
             target = torch.from_numpy(teaching.meaning[which].astype(np.float32))
-            found = direction(hidden.last_hidden_state[taught], inputs["attention_mask"][taught])
-            of_meaning = (1 - (found * target).sum(-1)).sum() / len(members)
+            of_meaning = away(hidden.last_hidden_state[taught], inputs["attention_mask"][taught], target).sum() / len(members)
         descend(of_labels + MEANING * of_meaning, model, steps)
         losses.append((float(of_labels.detach()), float(of_meaning.detach())))
     return tuple(np.mean(losses, axis=0))  # type: ignore[return-value]

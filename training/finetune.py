@@ -1,5 +1,8 @@
 """Fine-tunes the encoder on the pool: masked multi-label loss, balanced draws, fresh windows and disguises in every round.
 
+The mean hidden state must go on pointing where the untouched encoder's points. Left to the labels alone, the encoder
+forgets what the sources do not tell, and is lost on text of any other kind (`training.transfer` measures that).
+
 A round is drawn from (seed, number), so that a run that was cut off goes on from its checkpoint as if it had not been.
 """
 
@@ -14,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tqdm import trange
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from proxy.evaluate.metrics import auprc
 from proxy.types import CATEGORIES
@@ -37,6 +40,7 @@ class Recipe:
     warmup: float = 0.05
     max_tokens: int = 128
     seed: int = 7
+    meaning: float = 2.0  # weight of the direction of the mean hidden state, against the labels
 
 
 Item = tuple[str, str, NDArray[np.float32]]  # text, context, labels
@@ -104,6 +108,22 @@ def fresh(encoder: Path, recipe: Recipe) -> Any:
     return model
 
 
+def untouched(encoder: Path) -> Any:
+    return AutoModel.from_pretrained(encoder).eval()
+
+
+def direction(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """(batch, width) unit vectors: the mean of the hidden states (batch, tokens, width) where the mask is 1."""
+    weight = mask.unsqueeze(-1).float()
+    mean = (hidden.float() * weight).sum(1) / weight.sum(1)
+    return torch.nn.functional.normalize(mean, dim=-1)
+
+
+def away(hidden: torch.Tensor, mask: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """(batch,): 1 less the cosine between the directions of the hidden states and those wanted, (batch, width)."""
+    return 1 - (direction(hidden, mask) * target).sum(-1)
+
+
 def optimiser(model: Any, recipe: Recipe) -> torch.optim.AdamW:
     head = [p for n, p in model.named_parameters() if n.startswith("classifier")]
     body = [p for n, p in model.named_parameters() if not n.startswith("classifier")]
@@ -117,13 +137,13 @@ def optimiser(model: Any, recipe: Recipe) -> torch.optim.AdamW:
 def finetune(data: Path, encoder: Path, work: Path, recipe: Recipe) -> Path:
     """The folder of the tuned model. A checkpoint in `work` is gone on from."""
     pool, dev = Pool.load(data / "train"), list(read(data / "dev"))[::4]
-    tokenizer, model = AutoTokenizer.from_pretrained(encoder), fresh(encoder, recipe)
+    tokenizer, model, original = AutoTokenizer.from_pretrained(encoder), fresh(encoder, recipe), untouched(encoder)
     steps = optimiser(model, recipe)
     checkpoint = work / "checkpoint.pt"
     first = resume(checkpoint, model, steps)
     progress = trange(first, recipe.rounds, initial=first, total=recipe.rounds, unit="round", mininterval=10)
     for number in progress:
-        loss = one_round(number, pool, tokenizer, model, steps, recipe)
+        loss = one_round(number, pool, tokenizer, model, original, steps, recipe)
         progress.set_postfix(loss=f"{loss:.4f}")
         if (number + 1) % 5 == 0 or number + 1 == recipe.rounds:
             save(checkpoint, model, steps, number + 1)
@@ -169,8 +189,10 @@ def rate_at(number: int, steps: torch.optim.AdamW, recipe: Recipe) -> None:
         group["lr"] = group["peak"] * share
 
 
-def one_round(number: int, pool: Pool, tokenizer: Any, model: Any, steps: torch.optim.AdamW, recipe: Recipe) -> float:
-    """The mean loss of the round."""
+def one_round(
+    number: int, pool: Pool, tokenizer: Any, model: Any, original: Any, steps: torch.optim.AdamW, recipe: Recipe
+) -> float:
+    """The mean loss of the round: of the labels, and of the direction."""
     rng = np.random.default_rng([recipe.seed, number])
     torch.manual_seed(recipe.seed * 1_000_003 + number)
     rate_at(number, steps, recipe)
@@ -178,8 +200,13 @@ def one_round(number: int, pool: Pool, tokenizer: Any, model: Any, steps: torch.
     losses = []
     for inputs, labels in batches([item for item, _ in draw(pool, rng)], tokenizer, recipe.max_tokens, rng):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(**inputs).logits
+            hidden = model.bert(**inputs)
+            logits = model.classifier(model.dropout(hidden.pooler_output))
         loss = masked_loss(logits, labels)
+        if recipe.meaning:
+            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+                target = direction(original(**inputs).last_hidden_state, inputs["attention_mask"])
+            loss = loss + recipe.meaning * away(hidden.last_hidden_state, inputs["attention_mask"], target).mean()
         descend(loss, model, steps)
         losses.append(float(loss.detach()))
     return float(np.mean(losses))

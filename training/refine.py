@@ -1,9 +1,12 @@
-"""python -m training.refine DATA --start FOLDER --work FOLDER --out FOLDER: the third phase, which begins from a shipped model.
+"""python -m training.refine DATA ENCODER --start FOLDER --work FOLDER --out FOLDER: the third phase, which begins from a
+shipped model.
 
-Sentences about groups, look-alikes, attacks and intimacy are drawn beside the pool, more of it is misspelt, and more of it
-stands in the middle of ordinary text. The weights are averaged over the steps. What the model said of the English of translated
-sentences it goes on saying, of the translation too, and the direction of its hidden states with it: rules that were learnt from
-examples go on meaning what they mean.
+What was written or made for it is drawn beside the pool, more of it is misspelt, and more of it stands in the middle of
+ordinary text. The weights are averaged over the steps. What the model said of the English of translated sentences it goes
+on saying, of the translation too. And the mean hidden state of every English text, and of what was made from it (its
+translation, its misspelling, some of its words in another language), must point where the untouched encoder's points for
+it: left to the labels alone it forgets what the sources do not tell, and is lost on text of any other kind
+(`training.transfer` measures that).
 """
 
 from __future__ import annotations
@@ -18,10 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from tqdm import trange
+from transformers import AutoTokenizer
 
 from proxy.types import CATEGORIES
 from training import attacks, intimacy, languages, lookalikes, people, shipped, written
-from training.adapt import ENGLISH, MEANING, SWITCHED, Sample, batches, direction
+from training.adapt import ENGLISH, SWITCHED, batches
 from training.augment import LONGEST, beside, misspelt, unreadable, window, within
 from training.data import UNKNOWN, Pool, read
 from training.finetune import (
@@ -30,13 +34,16 @@ from training.finetune import (
     UNREADABLE,
     Item,
     Recipe,
+    away,
     descend,
     dev_auprc,
+    direction,
     encode,
     masked_loss,
     optimiser,
     resume,
     save,
+    untouched,
 )
 from training.languages import Lexicon, Pair
 from training.made import is_held
@@ -47,16 +54,12 @@ WITHIN, BESIDE = 0.22, 0.1  # of the short ones: in the middle of ordinary text,
 SURE, DOUBT = 0.97, 0.003  # what a label of 1 and a label of 0 are taken for: sources are wrong now and then
 FLAT = 0.4  # of the rounds have the full rate, then it falls in a line
 KEPT = 0.999  # of the averaged weights, a step
-SHARES = {
+WRITTEN = 0.42  # of the draws
+TEMPLATES = {
     "made-people": 0.045, "made-lookalikes": 0.015, "made-earnest": 0.008, "made-declined": 0.007, "made-attacks": 0.013,
     "made-planted": 0.01, "made-calm-instructions": 0.004, "made-intimacy": 0.006, "made-calm-intimacy": 0.004,
-    "made-harassment-harm": 0.022, "made-harassment-calm": 0.022, "made-hate-harm": 0.026, "made-hate-calm": 0.026,
-    "made-illicit-harm": 0.025, "made-illicit-calm": 0.025, "made-violence-harm": 0.025, "made-violence-calm": 0.022,
-    "made-selfharm-harm": 0.019, "made-selfharm-calm": 0.019, "made-attacks-harm": 0.022, "made-attacks-calm": 0.026,
-    "made-intimate-harm": 0.012, "made-intimate-calm": 0.016, "made-ordinary-calm": 0.026,
-    "made-requests-harm": 0.015, "made-requests-calm": 0.014, "made-chat-harm": 0.021, "made-chat-calm": 0.019,
-    "made-long-harm": 0.012, "made-long-calm": 0.011, "made-answers-harm": 0.011, "made-answers-calm": 0.016,
 }  # fmt: skip
+SHARES = TEMPLATES | written.shares(WRITTEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,19 @@ class Phase:
     pairs: list[Pair]
     lexicon: Lexicon
     tokenizer: Any
-    teacher: Any
+    teacher: Any  # the model that the phase began from
+    reader: Any  # the tokenizer of the untouched encoder
+    encoder: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`english`: what the untouched encoder reads where the model reads the item's text; empty where there is nothing English.
+    `pair`: labels are what the teacher says of the English."""
+
+    item: Item
+    english: str
+    pair: bool = False
 
 
 def made(seed: int, held: bool = False) -> list[dict[str, Any]]:
@@ -77,43 +92,47 @@ def made(seed: int, held: bool = False) -> list[dict[str, Any]]:
 def samples(phase: Phase, rng: np.random.Generator) -> list[Sample]:
     """A round's texts. Those of pairs have no labels of their own."""
     pool = phase.pool
-    found: list[Sample] = []
-    for index in rng.choice(len(pool.texts), ROUND, p=pool.chance):
-        found.append((_item(pool, int(index), phase.lexicon, rng), -1))
+    found = [_drawn(pool, int(index), phase.lexicon, rng) for index in rng.choice(len(pool.texts), ROUND, p=pool.chance)]
     unknown = np.full(len(CATEGORIES), UNKNOWN, dtype=np.float32)
     for index in rng.integers(len(phase.pairs), size=PAIRS):
         pair = phase.pairs[index]
-        found.append(((pair.english if rng.random() < ENGLISH else pair.translation, "", unknown), int(index)))
+        found.append(Sample((pair.english if rng.random() < ENGLISH else pair.translation, "", unknown), pair.english, True))
     return found
 
 
-def _item(pool: Pool, index: int, lexicon: Lexicon, rng: np.random.Generator) -> Item:
+def _drawn(pool: Pool, index: int, lexicon: Lexicon, rng: np.random.Generator) -> Sample:
     labels = pool.labels[index]
     if rng.random() < UNREADABLE / 2:
-        return unreadable(rng), "", np.zeros_like(labels)
+        return Sample((unreadable(rng), "", np.zeros_like(labels)), "")
     text = window(pool.texts[index], bool((labels == 1).any()), rng)
-    if pool.langs[index] == "en" and rng.random() < SWITCHED:
+    english = text if pool.langs[index] == "en" else ""
+    if english and rng.random() < SWITCHED:
         text = lexicon.switch(text, rng)
     text = misspelt(text, rng)
     draw = rng.random()
     if len(text) <= LONGEST * 0.75 and draw < WITHIN + BESIDE:
         before, after = (pool.texts[i] for i in rng.choice(pool.calm, 2))
-        text = within(text, before, after, rng) if draw < WITHIN else beside(text, before, rng)
+        text, english = within(text, before, after, rng) if draw < WITHIN else beside(text, before, rng), ""
     context = ""
     if rng.random() < 0.2:
-        context = pool.texts[int(rng.integers(len(pool.texts)))][-int(rng.integers(30, CONTEXT_CHARS)) :]
-    return text, context, labels
+        context, english = pool.texts[int(rng.integers(len(pool.texts)))][-int(rng.integers(30, CONTEXT_CHARS)) :], ""
+    return Sample((text, context, labels), english)
 
 
 @torch.no_grad()
-def teach(phase: Phase, which: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the model that the phase began from says of the English of these pairs: probabilities and directions."""
-    encoded = [encode(phase.tokenizer, phase.pairs[i].english, "", WINDOW) for i in which]
-    inputs = phase.tokenizer.pad(encoded, return_tensors="pt")
+def judged(phase: Phase, english: list[str]) -> torch.Tensor:
+    """What the model that the phase began from says of these texts: probabilities."""
+    inputs = phase.tokenizer.pad([encode(phase.tokenizer, one, "", WINDOW) for one in english], return_tensors="pt")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = phase.teacher.bert(**inputs)
-        logits = phase.teacher.classifier(hidden.pooler_output)
-    return torch.sigmoid(logits.float()), direction(hidden.last_hidden_state, inputs["attention_mask"])
+        return torch.sigmoid(phase.teacher(**inputs).logits.float())
+
+
+@torch.no_grad()
+def meant(phase: Phase, english: list[str]) -> torch.Tensor:
+    """Where the untouched encoder points for these texts: unit vectors."""
+    inputs = phase.reader(english, padding=True, truncation=True, max_length=WINDOW, return_tensors="pt")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return direction(phase.encoder(**inputs).last_hidden_state, inputs["attention_mask"])
 
 
 def one_round(number: int, phase: Phase, model: Any, average: Any, steps: Any, recipe: Recipe) -> tuple[float, float]:
@@ -125,20 +144,20 @@ def one_round(number: int, phase: Phase, model: Any, average: Any, steps: Any, r
         group["lr"] = recipe.rate * min(1.0, (number + 1) / 4, max(0.02, (1 - part) / (1 - FLAT)))
     model.train()
     losses = []
-    for inputs, said, members in batches(samples(phase, rng), phase.tokenizer, recipe.max_tokens, rng):
+    some = samples(phase, rng)
+    numbered = [(sample.item, index) for index, sample in enumerate(some)]
+    for inputs, said, members in batches(numbered, phase.tokenizer, recipe.max_tokens, rng):
         labels = torch.where(said == UNKNOWN, said, said * (SURE - DOUBT) + DOUBT)
-        taught = [i for i, member in enumerate(members) if member >= 0]
-        if taught:
-            chances, target = teach(phase, [members[i] for i in taught])
-            labels[taught] = chances
+        if paired := [i for i, member in enumerate(members) if some[member].pair]:
+            labels[paired] = judged(phase, [some[members[i]].english for i in paired])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             hidden = model.bert(**inputs)
             logits = model.classifier(model.dropout(hidden.pooler_output))
         of_labels, of_meaning = masked_loss(logits, labels), torch.zeros(())
-        if taught:
-            found = direction(hidden.last_hidden_state[taught], inputs["attention_mask"][taught])
-            of_meaning = (1 - (found * target).sum(-1)).sum() / len(members)
-        descend(of_labels + MEANING * of_meaning, model, steps)
+        if taught := [i for i, member in enumerate(members) if some[member].english]:
+            target = meant(phase, [some[members[i]].english for i in taught])
+            of_meaning = away(hidden.last_hidden_state[taught], inputs["attention_mask"][taught], target).sum() / len(members)
+        descend(of_labels + recipe.meaning * of_meaning, model, steps)
         follow(average, model)
         losses.append((float(of_labels.detach()), float(of_meaning.detach())))
     return tuple(np.mean(losses, axis=0))  # type: ignore[return-value]
@@ -157,13 +176,21 @@ def between(first: Any, second: Any, part: float) -> Any:
     return found
 
 
-def refine(data: Path, start: Path, work: Path, recipe: Recipe, part: float) -> Path:
+def refine(data: Path, encoder: Path, start: Path, work: Path, recipe: Recipe, part: float) -> Path:
     """The folder of the averaged weights, or of weights between them and those it began from. A checkpoint is gone on from."""
     tokenizer, model = shipped.load(start)
     teacher, average = copy.deepcopy(model).eval(), copy.deepcopy(model).eval()
     known = languages.pairs(data / "parallel")
     pool = Pool.load(data / "train", made(recipe.seed), SHARES)
-    phase = Phase(pool, known, Lexicon.load(data / "parallel", known), tokenizer, teacher)
+    phase = Phase(
+        pool,
+        known,
+        Lexicon.load(data / "parallel", known),
+        tokenizer,
+        teacher,
+        AutoTokenizer.from_pretrained(encoder),
+        untouched(encoder),
+    )
     dev, steps = list(read(data / "dev"))[::4], optimiser(model, recipe)
     checkpoint = work / "refine.pt"
     first = resume(checkpoint, model, steps, average)
@@ -187,20 +214,21 @@ def write(model: Any, tokenizer: Any, out: Path) -> Path:
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m training.refine", description=__doc__)
     arguments.add_argument("data", type=Path)
+    arguments.add_argument("encoder", type=Path)
     arguments.add_argument("--work", type=Path, required=True)
     arguments.add_argument("--start", type=Path, required=True, help="the model folder to begin from; not that of --out")
     arguments.add_argument("--out", type=Path, required=True)
     arguments.add_argument("--name", default="weir-safeguard")
     arguments.add_argument("--part", type=float, default=0.65, help="of the way from the old weights to the new")
     arguments.add_argument("--rounds", type=int, default=360)
-    arguments.add_argument("--rate", type=float, default=1e-4)
+    arguments.add_argument("--rate", type=float, default=1.5e-4)
     arguments.add_argument("--seed", type=int, default=Recipe().seed)
     arguments.add_argument("--threads", type=int, default=2)
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     given.work.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(rounds=given.rounds, rate=given.rate, max_tokens=WINDOW, seed=given.seed)
-    trained = refine(given.data, given.start, given.work, recipe, given.part)
+    trained = refine(given.data, given.encoder, given.start, given.work, recipe, given.part)
     before = json.loads((given.start / "manifest.json").read_text(encoding="utf-8"))["note"]
     note = f"{before}; {given.rounds} rounds more, {given.part:g} of the way"
     rows = made(given.seed)

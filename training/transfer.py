@@ -21,7 +21,7 @@ from proxy.evaluate.metrics import auprc
 from proxy.types import CATEGORIES
 from training import wide, written
 from training.data import LANGUAGES, UNKNOWN, Pool, is_held, labels_of, read
-from training.finetune import Recipe, fresh, logits, one_round, optimiser, resume, save
+from training.finetune import Recipe, fresh, logits, one_round, optimiser, resume, save, untouched
 from training.ship import LONGEST, WINDOW
 
 HELD_OUT = frozenset(
@@ -79,11 +79,14 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=Recipe().seed)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--written", type=float, default=0.0, help="share of the draws that `training/written/` has")
+    arguments.add_argument(
+        "--meaning", type=float, default=Recipe().meaning, help="weight of the untouched encoder's direction"
+    )
     arguments.add_argument("--wide", action="store_true", help="the wide half as well")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     given.work.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe(layers=tuple(given.layers), rounds=given.rounds, max_tokens=WINDOW, seed=given.seed)
+    recipe = Recipe(layers=tuple(given.layers), rounds=given.rounds, max_tokens=WINDOW, seed=given.seed, meaning=given.meaning)
     made = written.rows(held=False) if given.written else []
     sources = sorted({row["source"] for row in made})
     shares = {source: given.written / len(sources) for source in sources}
@@ -92,12 +95,13 @@ def main() -> None:
     texts = [row["text"][:LONGEST] for row in rows]
     labels = np.array([labels_of(row) for row in rows], dtype=np.float32)
     tokenizer, model = AutoTokenizer.from_pretrained(given.encoder), fresh(given.encoder, recipe)
+    original = untouched(given.encoder)
     steps = optimiser(model, recipe)
     checkpoint = given.work / "transfer.pt"
     first = resume(checkpoint, model, steps)
     progress = trange(first, recipe.rounds, initial=first, total=recipe.rounds, unit="round", mininterval=10)
     for number in progress:
-        progress.set_postfix(loss=f"{one_round(number, pool, tokenizer, model, steps, recipe):.4f}")
+        progress.set_postfix(loss=f"{one_round(number, pool, tokenizer, model, original, steps, recipe):.4f}")
         if (number + 1) % 5 == 0 or number + 1 == recipe.rounds:
             save(checkpoint, model, steps, number + 1)
         if (number + 1) % 10 == 0:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from proxy.types import CATEGORIES
-from training.data import LANGUAGES
+from training.data import LANGUAGES, SOURCE_POWER
 from training.made import Filled, row
 
 FOLDER = Path(__file__).parent / "written"
@@ -38,9 +39,19 @@ def rows(held: bool) -> list[dict[str, Any]]:
     for file in sorted(FOLDER.glob("*.txt")):
         for line, lang, role, harm in lines(file):
             if _is_held(line) == held:
-                source = f"{file.stem}-{'harm' if harm else 'calm'}"
-                found += [row(Filled(text, lang, source, role), harm) for text in fillings(line)]
+                found += [row(Filled(text, lang, _source(file, harm), role), harm) for text in fillings(line)]
     return found
+
+
+def shares(total: float) -> dict[str, float]:
+    """How often each source of them is drawn: as those of the pool are, by its lines, together `total`."""
+    count = Counter(_source(file, harm) for file in sorted(FOLDER.glob("*.txt")) for _, _, _, harm in lines(file))
+    weights = {f"made-{source}": number**SOURCE_POWER for source, number in count.items()}
+    return {source: total * weight / sum(weights.values()) for source, weight in weights.items()}
+
+
+def _source(file: Path, harm: dict[str, int | None]) -> str:
+    return f"{file.stem}-{'harm' if harm else 'calm'}"
 
 
 def lines(file: Path) -> Iterator[tuple[str, str, str, dict[str, int | None]]]:

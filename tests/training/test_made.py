@@ -95,3 +95,14 @@ def test_a_line_and_all_its_fillings_are_held_back_together() -> None:
     learnt, held = written.rows(held=False), written.rows(held=True)
     assert not {row["text"] for row in learnt} & {row["text"] for row in held}
     assert 0.09 < len(held) / (len(held) + len(learnt)) < 0.16
+
+
+def test_shares_of_what_is_written_add_up_and_small_files_are_not_drowned() -> None:
+    found = written.shares(0.4)
+    assert sum(found.values()) == pytest.approx(0.4)
+    assert set(found) == {row["source"] for held in (False, True) for row in written.rows(held)}
+    lines = {
+        f"made-{file.stem}-calm": sum(not harm for *_, harm in written.lines(file)) for file in written.FOLDER.glob("*.txt")
+    }
+    large, small = max(lines, key=lines.__getitem__), "made-replies-calm"
+    assert found[large] > found[small] > found[large] * lines[small] / lines[large]
