@@ -1,6 +1,6 @@
-"""python -m training.heldback FOLDER: the made and written rows that no training learns from, for `weir eval --data FILE`.
+"""python -m training.heldback FOLDER: made, written and judged rows that no training learns from, for `weir eval --data FILE`.
 
-One file a kind; a row is as in the pool.
+One file a source; a row is as in the pool.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from training import written
 from training.refine import made
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     given = arguments.parse_args()
     by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in made(seed=7, held=True):
+    for row in [*made(seed=7, held=True), *written.judged()]:
         by_source[row["source"]].append(row)
     given.folder.mkdir(parents=True, exist_ok=True)
     for source, rows in by_source.items():

@@ -8,7 +8,8 @@ German and Spanish.
     Die Mannschaft hat den Gegner {gestern|am Samstag} regelrecht vernichtet.
 
 A header gives language, role and labels of the lines below it: the categories that they are of, with `?` those that they may
-be of, or `-` for harmless. `{a|b}` stands for either; `\\n` is a line break. One line in eight is only measured on.
+be of, or `-` for harmless. `{a|b}` stands for either; `\\n` is a line break. One line in eight is only measured on, and all of
+`training/judged/`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from proxy.types import CATEGORIES
 from training.data import LANGUAGES, SOURCE_POWER
 from training.made import Filled, row
 
-FOLDER = Path(__file__).parent / "written"
+FOLDER, JUDGED = (Path(__file__).parent / name for name in ("written", "judged"))
 FILLINGS = 12  # of a line, at most
 _HEADER = re.compile(r"\[(\w+) (user|assistant|document) ([^\]]+)\]")
 _CHOICE = re.compile(r"\{([^{}]*)\}")
@@ -41,6 +42,15 @@ def rows(held: bool) -> list[dict[str, Any]]:
             if _is_held(line) == held:
                 found += [row(Filled(text, lang, _source(file, harm), role), harm) for text in fillings(line)]
     return found
+
+
+def judged() -> list[dict[str, Any]]:
+    """Lines by other hands than those that are learnt from, which saw neither the others' lines nor what a model says."""
+    return [
+        row(Filled(line, lang, file.stem, role), harm)
+        for file in sorted(JUDGED.glob("*.txt"))
+        for line, lang, role, harm in lines(file)
+    ]
 
 
 def shares(total: float) -> dict[str, float]:

@@ -97,6 +97,14 @@ def test_a_line_and_all_its_fillings_are_held_back_together() -> None:
     assert 0.09 < len(held) / (len(held) + len(learnt)) < 0.16
 
 
+def test_nothing_of_what_is_judged_is_learnt() -> None:
+    judged = written.judged()
+    learnt = {row["text"] for maker in MAKERS.values() for row in maker()}
+    assert not {row["text"] for row in judged} & learnt
+    assert {row["lang"] for row in judged} == {"en", "fr", "de", "es"}
+    assert {row["role"] for row in judged} == {"user", "assistant", "document"}
+
+
 def test_shares_of_what_is_written_add_up_and_small_files_are_not_drowned() -> None:
     found = written.shares(0.4)
     assert sum(found.values()) == pytest.approx(0.4)
