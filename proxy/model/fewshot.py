@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-PENALTY = 1e-4  # of the squared weights, for embeddings of unit length
-ALLOWED = 1.0  # what all the allowed examples weigh together, where the violating ones weigh 1 and the background 1
+PENALTY = 1e-3  # of the squared weights, for embeddings of unit length
+ALLOWED = 2.0  # what all the allowed examples weigh together, where the violating ones weigh 1 and the background 1
 FOLDS = 5
 STEPS = 12
+MOST = 0.7  # of ordinary texts: what is less like a topic than these is off it, however much the examples differ
 _TAIL = 0.1  # the part of the background from which rates beyond its size are reckoned
 
 
@@ -52,9 +53,10 @@ class Head:
 
     def threshold_of_topic(self, fpr: float) -> float:
         """For the inverted sense: the score below which a share `fpr` of texts on the topic lies, taken to be spread as the
-        examples are."""
+        examples are. What is less like the topic than most ordinary texts are is off it in any case."""
         own = np.array(self.own[: self.violating])
-        return sigmoid(float(own.mean() - NormalDist().inv_cdf(1 - fpr) * max(float(own.std()), 0.3)))
+        spread = float(own.mean() - NormalDist().inv_cdf(1 - fpr) * max(float(own.std()), 0.3))
+        return sigmoid(max(spread, float(np.quantile(self.calm, MOST))))
 
 
 def fit(violates: Array, allows: Array, background: Array) -> Head:
