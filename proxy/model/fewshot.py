@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-PENALTY = 1e-3  # of the squared weights, for embeddings of unit length
+PENALTY = 3e-4  # of the squared weights, for embeddings of unit length
 ALLOWED = 2.0  # what all the allowed examples weigh together, where the violating ones weigh 1 and the background 1
 FOLDS = 5
 STEPS = 12
