@@ -27,7 +27,7 @@ version: 1
 name: live
 rules:
   # What people send to harm each other.
-  - {id: threats, detect: {category: violence, threshold: 0.02}, action: block}   # too low: to be tuned
+  - {id: threats, detect: {category: violence, threshold: 0.05}, action: block}   # too low: to be tuned
   - {id: mail, detect: {entities: [email]}, action: redact}
   - {id: birds, detect: {keywords: [sparrowhawk]}, action: block, mode: monitor}
 examples:
@@ -210,6 +210,7 @@ def test_filters(opened: Opened, ids: dict[str, str]) -> None:
     page.get_by_label("Action").select_option("block")
     page.get_by_label("Time").select_option("1h")
     page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**action=block**")
     badges = page.locator("#rows .badge")
     assert set(badges.all_inner_texts()) == {"Blocked"}
     expect(page.get_by_label("Action")).to_have_value("block")
@@ -231,7 +232,7 @@ def test_one_decision_in_full(opened: Opened, ids: dict[str, str]) -> None:
     expect(page.locator(".why")).to_contain_text("by rule threats (classifier: ")
     rules = page.locator(".rules tbody tr")
     assert [rules.nth(n).locator("th").inner_text() for n in range(3)] == ["threats", "mail", "birds"]
-    expect(rules.first.get_by_role("img")).to_have_attribute("aria-label", re.compile("score 0.9.., threshold 0.020"))
+    expect(rules.first.get_by_role("img")).to_have_attribute("aria-label", re.compile("score 0.9.., threshold 0.050"))
     expect(page.locator("blockquote").first).to_have_text(THREAT)
     page.get_by_role("link", name="Which words carried it?").click()
     heavy = page.locator("mark.w5")
@@ -445,7 +446,7 @@ def test_from_a_wrong_block_to_a_better_threshold(opened: Opened, weir: Weir, tm
     asked = {text: ask(weir, text) for text in DRASTIC}
     page = opened("decisions?rule=threats&action=block")
     blocked = {text: id for text, id in asked.items() if page.locator(f'#rows a[href$="{id}"]').count()}
-    assert blocked  # at 0.02 the classifier is sure of very little
+    assert blocked  # at 0.05 the classifier is sure of very little
     for id in blocked.values():
         mark(page, weir, id, "Wrong block")
     page.goto(f"{weir.url}/ui/feedback")
