@@ -60,7 +60,7 @@ SIGNS = {
         r"|vfg|rva|rvar|jvr|zvg|nhs|ybf|ynf|cbe|cnen|pbzb|pba)\b"
     ),
 }
-_SIGNS = {name: re.compile(sign) for name, sign in SIGNS.items()}
+_SIGNS = {name: re2.compile(sign) for name, sign in SIGNS.items()}
 _ANY_SIGN = re2.compile("|".join(f"(?:{sign})" for sign in SIGNS.values()))  # one pass, and a tenth of the time of them all
 # What at the end of a text would read otherwise once more text is there: letters being spaced out and what they are
 # joined to, a run that may become a payload, a word with more than plain letters. In RE2 syntax, to be anchored at the end.
@@ -97,6 +97,8 @@ _OFTEN = dict(
     )
 )
 _TURNED = {c: math.log(_OFTEN[codecs.encode(c, "rot13")] / often) for c, often in _OFTEN.items()}
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
+_VOWELS = b"aeiouAEIOU"
 _PLAIN = re.compile(r"\b(?:the|and|you|for|with|how|this|that|are|not|les|des|que|pour|une|est)\b", re.IGNORECASE)
 _TAG = re.compile("[\U000e0020-\U000e007e]")
 
@@ -107,10 +109,11 @@ def views(text: str) -> list[View]:
 
 
 def _shown(text: str) -> set[str]:
-    """The SIGNS that a text shows."""
+    """The SIGNS that a text shows; "rot13" also without a common word, by its letters."""
     # RE2 sees all that `re` sees and more, its words being of ASCII letters alone; but for the letters that are one to `re`.
     plain = text.replace("ı", "i").replace("İ", "i").replace("ſ", "s").replace("\u212a", "k").encode("utf-8", "replace")
-    return {name for name, sign in _SIGNS.items() if sign.search(text)} if _ANY_SIGN.search(plain) else set()
+    shown = {name for name, sign in _SIGNS.items() if sign.search(plain)} if _ANY_SIGN.search(plain) else set()
+    return {*shown, "rot13"} if _is_turned(text) else shown
 
 
 def disguised(text: str, signs: Collection[str]) -> list[View]:
@@ -143,6 +146,8 @@ def classifier_texts(text: str) -> list[str]:
             and (view.kind != "folded" or _material(text, plain))
         ):
             out.append(plain)
+    if "%" in text:
+        out += (payload for match in _PERCENT.finditer(text) if " " in (payload := _readable(_unquoted(match).encode())))
     if _LEET_SIGN.search(text) and (count := len(_LEET_WORD.findall(text))):
         words = text.count(" ") + 1
         if count > 1 or words <= FEW:  # else one alone is a name or a number of something
@@ -154,8 +159,10 @@ def classifier_texts(text: str) -> list[str]:
 
 def _is_turned(text: str) -> bool:
     """Whether the letters of a text are rather those of a language when each is thirteen places on."""
-    letters = [_TURNED[c] for c in text.lower() if c in _TURNED]
-    return len(letters) >= 12 and sum(letters) / len(letters) > 0.4 and len(_PLAIN.findall(text)) < 2
+    plain = text.encode("ascii", "ignore").translate(None, _NO_LETTERS)
+    if len(plain) < 12 or (len(plain) - len(plain.translate(None, _VOWELS))) > 0.34 * len(plain):
+        return False  # nearly all text ends here
+    return sum(_TURNED[c] for c in plain.decode().lower()) > 0.2 * len(plain) and len(_PLAIN.findall(text)) < 2
 
 
 def _material(text: str, folded: str) -> bool:
@@ -181,8 +188,12 @@ def _folded(text: str) -> View | None:
     if _ENTITY.search(view.text):  # then the others are no habit either
         view = _replace(view, _REFERENCE, lambda m: html.unescape(m[0]))
     view = _replace(view, _SPACED, lambda m: re.sub(r"[ .\-_*]", "", m[0]))
-    view = _replace(view, _PERCENT, lambda m: unquote_to_bytes(m[0]).decode("utf-8", "replace"))
+    view = _replace(view, _PERCENT, _unquoted)
     return view if view.text and view.text != text else None
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    return unquote_to_bytes(match[0]).decode("utf-8", "replace")
 
 
 def _fold(match: re.Match[str]) -> str:

@@ -74,14 +74,14 @@ PIECES = (
 @given(st.lists(st.sampled_from(PIECES), max_size=24).map("".join))
 @example("vſ")
 def test_the_quick_look_sees_every_sign(text: str) -> None:
-    assert _shown(text) == {name for name, sign in SIGNS.items() if re.search(sign, text)}
+    assert _shown(text) >= {name for name, sign in SIGNS.items() if re.search(sign, text)}
 
 
 @given(st.text(st.characters(max_codepoint=126), max_size=80))
 def test_without_a_sign_an_ascii_text_has_no_view(text: str) -> None:
-
+    """But that all its letters may be turned, which a classifier reads and the patterns do not."""
     if not any(re.search(sign, text) for sign in SIGNS.values()):
-        assert views(text) == []
+        assert [view for view in views(text) if view.kind != "rot13"] == []
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,9 @@ def test_without_a_sign_an_ascii_text_has_no_view(text: str) -> None:
         ("k1ll my c4t t0n1ght", "kill my cat tonight"),
         ("Y0u 4r3 4 5tup1d m4n", "You are a stupid man"),
         ("go and k1ll yourself", "go and kill yourself"),
+        (codecs.encode("Minimum wage for stupid teachers", "rot13"), "Minimum wage for stupid teachers"),
+        (codecs.encode("Verrecke elendig, Arschloch!", "rot13"), "Verrecke elendig, Arschloch!"),
+        ("https://example.com/?q=go%20and%20kill%20yourself", "go and kill yourself"),
         ("t&#117;&#101; le caf&#233; &amp; l&#39;h&#244;te", "tue le café & l'hôte"),
     ],
 )
@@ -107,6 +110,7 @@ def test_what_a_classifier_reads_besides(written: str, read: str) -> None:
         "my mp3 player and the h264 file",
         "caf&#233; &amp; th&#233;",
         "Die Qnf ist eine Abkürzung, die in der Liste steht.",
+        "Quiz me on jazz, or on Brexit.",
         "VF, VG or VS: which of these codes is right for the form?",
     ],
 )
