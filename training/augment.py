@@ -74,10 +74,10 @@ CENSORED = str.maketrans("aeiou", "*****")
 
 
 def misspelt(text: str, rng: np.random.Generator) -> str:
-    """One text in four, in more ways than `disguise` knows: letters swapped or doubled, some as digits, vowels as stars,
+    """One text in three, in more ways than `disguise` knows: letters swapped or doubled, some as digits, vowels as stars,
     no marks between words."""
     draw = rng.random()
-    if draw < 0.74 or len(text) > 600 or not text:
+    if draw < 0.67 or len(text) > 600 or not text:
         return text
     if draw < 0.87:
         return _slips(text, rng)

@@ -11,8 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from training import written
-from training.refine import made
+from training import ours, written
 
 
 def main() -> None:
@@ -20,7 +19,7 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     given = arguments.parse_args()
     by_source: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in [*made(seed=7, held=True), *written.judged()]:
+    for row in [*ours.rows(seed=7, held=True), *written.judged()]:
         by_source[row["source"]].append(row)
     given.folder.mkdir(parents=True, exist_ok=True)
     for source, rows in by_source.items():

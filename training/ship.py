@@ -33,6 +33,7 @@ SEED = 7
 WINDOW = 64  # tokens: a sentence of harm in a long calm text is diluted in longer ones, and found half as often
 POSITIONS = 128  # of the encoder's 512 that are shipped: no window is longer
 LONGEST = 1500  # characters of a row that are read here
+DOUBTED = 0.01  # of ordinary texts, for each category, are read by their sentences too
 DEEP_ONLY = np.tile(np.array([1, 0, 0], dtype=np.float32), (len(CATEGORIES), 1))
 
 
@@ -54,14 +55,18 @@ def shorten(file: Path) -> None:
     onnx.save(model, str(file))
 
 
-def manifest(out: Path, name: str, calibration: dict[str, Any], note: str, screened: dict[str, Any] | None = None) -> None:
+def manifest(
+    out: Path, name: str, calibration: dict[str, Any], note: str, closer: dict[str, float] | None = None,
+    screened: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
     more = [file for file in ("screen.onnx" if screened else "", background.FILE) if file and (out / file).exists()]
     files = ("model.onnx", "tokenizer.json", *more)
     digests = {f: hashlib.sha256((out / f).read_bytes()).hexdigest() for f in files}
     body = {
         "format": 1, "name": name, "labels": list(CATEGORIES), "max_tokens": WINDOW, "precision": "int8", "embedding": True,
         **({"background": background.FILE} if background.FILE in more else {}),
-        "sha256": digests, "note": note, "calibration": calibration, **({"screen": screened} if screened else {}),
+        "sha256": digests, "note": note, "calibration": calibration,
+        **({"closer": closer} if closer else {}), **({"screen": screened} if screened else {}),
     }  # fmt: skip
     (out / "manifest.json").write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
@@ -152,11 +157,14 @@ def ship(
     mix = mixture(deep_logits, wide_logits, np.array([labels_of(r) for r in held], dtype=np.float32))
     check(put, out, other, tokens(tokenizer, held[:64]), held[:64])
     put(mix, uncalibrated())
+    closer = dict(zip(CATEGORIES, np.quantile(logits(out, calm, "doubt"), 1 - DOUBTED, axis=0).round(3).tolist(), strict=True))
+    manifest(out, name, uncalibrated(), note, closer)
     found = calibrate(out, held, calm)
     (out / background.FILE).unlink(missing_ok=True)  # the last model's
-    manifest(out, name, found, note)
+    manifest(out, name, found, note, closer)
     background.write(data, out)
-    manifest(out, name, found, note, screened(data, work, out, held, calm, Pool.load(data / "train", made, shares), before))
+    seen = screened(data, work, out, held, calm, Pool.load(data / "train", made, shares), before)
+    manifest(out, name, found, note, closer, seen)
 
 
 def screened(

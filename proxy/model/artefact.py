@@ -54,6 +54,7 @@ class Artefact:
     takes_context: bool
     embeds: bool  # a second output, `embedding`: (batch, width), of unit length
     background: str | None  # a file of ordinary texts' embeddings
+    closer: tuple[float, ...] | None  # a window with a log-odds above it, a label each, is read by its sentences too
     manifest: dict[str, Any]
     file: str = "model.onnx"  # the network
 
@@ -88,6 +89,7 @@ class Artefact:
                 (head["kind"], tuple(tuple(map(int, own)) for own in head["columns"])) if head else None,
                 (int(tokens["first"]), int(tokens["last"]), int(tokens["pad"])) if tokens else None,
                 bool(manifest.get("context", True)), bool(manifest.get("embedding", False)), manifest.get("background"),
+                tuple(float(manifest["closer"][label]) for label in labels) if "closer" in manifest else None,
                 manifest,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from proxy.model.growing import Growing
 from proxy.model.head import categories
 from proxy.model.network import Network, Window
 from proxy.model.screen import Screen
+from proxy.model.sentences import Part, sentences, within
 from proxy.model.session import Session, options
 
 CONTEXT_TOKENS = 48
@@ -27,6 +28,14 @@ class Found(dict[str, float]):
 
     embeddings: NDArray[np.float16] | None = None
     weighed = False  # its scores count among those of the traffic already
+
+
+class Laid(NamedTuple):
+    """A text in tokens, behind those that stand before it in every window."""
+
+    text: str
+    head: list[int]
+    body: Encoding
 
 
 class Classifier:
@@ -66,56 +75,80 @@ class Classifier:
         return self.network.device if isinstance(self.network, Session) else ""
 
     def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[Found]:
-        """For each (text, context): the probability of each category. A long text is the maximum over its windows.
-        With `embed`, their embeddings too, from the same run.
+        """For each (text, context): the probability of each category. A long text is the maximum over its windows, and over
+        the sentences of those windows that are in doubt. With `embed`, the windows' embeddings too, from the same run.
 
         Where `sift` says so, only the windows that the screen suspects are read; a text without any has no score at all,
         for every category: it is surely below its threshold.
         """
-        windows: list[Window] = []
-        numbers: list[int] = []  # of the text that each is of
-        for number, (text, context) in enumerate(items):
-            some = self.windows(text, context)
+        laid = [self._laid(text, context) for text, context in items]
+        places: list[tuple[int, Part]] = []  # the text that a window is of, and where in it
+        for number, one in enumerate(laid):
+            parts = self._cuts(len(one.head), len(one.body.ids))
             if self.screen is not None and sift and sift[number]:
-                suspects = self.screen.suspects([ids for ids, _ in some])
-                some = [window for window, suspect in zip(some, suspects, strict=True) if suspect]
-            windows += some
-            numbers += [number] * len(some)
+                suspects = self.screen.suspects([self._window(one, part)[0] for part in parts])
+                parts = [part for part, suspect in zip(parts, suspects, strict=True) if suspect]
+            places += [(number, part) for part in parts]
         logits = np.full((len(items), len(self.artefact.labels)), -np.inf, dtype=np.float32)
         vectors: dict[int, list[NDArray[np.float32]]] = {}
-        if windows:
-            raw, embedded = self.network.run(windows, embed)
-            for at, (number, row) in enumerate(zip(numbers, self._ours(raw), strict=True)):
-                np.maximum(logits[number], row, out=logits[number])
+        if places:
+            raw, embedded = self.network.run([self._window(laid[number], part) for number, part in places], embed)
+            rows = self._ours(raw)
+            for at, (number, _) in enumerate(places):
+                np.maximum(logits[number], rows[at], out=logits[number])
                 if embedded is not None:
                     vectors.setdefault(number, []).append(embedded[at])
+            self._look_closer(laid, places, rows, logits)
         probabilities = 1 / (1 + np.exp(-(logits * self._scale + self._shift)))
-        read = set(numbers)
+        read = {number for number, _ in places}
         found = []
         for number, row in enumerate(probabilities):
-            one = Found(zip(self.artefact.labels, map(float, row), strict=True)) if number in read else Found()
+            scores = Found(zip(self.artefact.labels, map(float, row), strict=True)) if number in read else Found()
             if number in vectors:
-                one.embeddings = np.stack(vectors[number]).astype(np.float16)
-            found.append(one)
+                scores.embeddings = np.stack(vectors[number]).astype(np.float16)
+            found.append(scores)
         return found
+
+    def _look_closer(self, laid: Sequence[Laid], places: Sequence[tuple[int, Part]], rows: Any, logits: Any) -> None:
+        """Reads the sentences of the windows in doubt, and raises the texts' `logits` to what they say."""
+        if self.artefact.closer is None:
+            return
+        doubted = [place for place, row in zip(places, rows, strict=True) if (row > self.artefact.closer).any()]
+        known = {number: sentences(laid[number].text, _starts(laid[number].body)) for number in {n for n, _ in doubted}}
+        closer = dict.fromkeys(
+            (number, part)
+            for number, window in doubted
+            for part in within(known[number], window, self._room(len(laid[number].head)))
+        )
+        if closer:
+            raw = self.network.run([self._window(laid[number], part) for number, part in closer], False).raw
+            for (number, _), row in zip(closer, self._ours(raw), strict=True):
+                np.maximum(logits[number], row, out=logits[number])
 
     def windows(self, text: str, context: str) -> list[Window]:
         """[CLS] context [SEP] text [SEP], the text cut into overlapping windows of at most `max_tokens` in all."""
-        body, head = list(self._encoded(text).ids), self._head(context)
-        kind = 1 if len(head) > 1 else 0
-        return [
-            ([*head, *body[start:end], self._last], [0] * len(head) + [kind] * (end - start + 1))
-            for start, end in self._cuts(len(head), len(body))
-        ]
+        laid = self._laid(text, context)
+        return [self._window(laid, part) for part in self._cuts(len(laid.head), len(laid.body.ids))]
+
+    def _laid(self, text: str, context: str) -> Laid:
+        return Laid(text, self._head(context), self._encoded(text))
+
+    def _window(self, laid: Laid, part: Part) -> Window:
+        ids = laid.body.ids[slice(*part)]
+        kind = 1 if len(laid.head) > 1 else 0
+        return [*laid.head, *ids, self._last], [0] * len(laid.head) + [kind] * (len(ids) + 1)
 
     def _head(self, context: str) -> list[int]:
         before = self._encoded(context).ids[-CONTEXT_TOKENS:] if context and self.artefact.takes_context else []
         return [self._first, *before, self._last] if before else [self._first]
 
-    def _cuts(self, head: int, length: int) -> list[tuple[int, int]]:
-        room = self.artefact.max_tokens - head - 1
+    def _cuts(self, head: int, length: int) -> list[Part]:
+        room = self._room(head)
         shared = room // OVERLAP
         return [(start, min(start + room, length)) for start in range(0, max(1, length - shared), room - shared)]
+
+    def _room(self, head: int) -> int:
+        return self.artefact.max_tokens - head - 1
 
     def _encoded(self, text: str) -> Encoding:
         whole = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text to the tokenizer
@@ -123,7 +156,7 @@ class Classifier:
 
     def _places(self, text: str) -> tuple[list[int], list[int]]:
         found = self._encoded(text)
-        return found.ids, [start for start, _ in found.offsets]
+        return found.ids, _starts(found)
 
     def logits(self, batch: Sequence[Window]) -> Any:
         """(windows, categories) log-odds, uncalibrated."""
@@ -131,3 +164,7 @@ class Classifier:
 
     def _ours(self, raw: Any) -> Any:
         return raw if self.artefact.head is None else categories(raw, *self.artefact.head)
+
+
+def _starts(encoding: Encoding) -> list[int]:
+    return [start for start, _ in encoding.offsets]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,26 @@ def test_harm_far_inside_a_long_text_is_seen(classifier: Classifier) -> None:
     long = CALM * 60 + HARM + CALM * 60
     threshold = classifier.artefact.threshold("violence", 0.005, "user")
     assert classifier.score([(long, "")])[0]["violence"] >= threshold > classifier.score([(CALM * 120, "")])[0]["violence"]
+
+
+def test_the_sentences_of_a_window_in_doubt_are_read_too(classifier: Classifier) -> None:
+    plain = Classifier(replace(classifier.artefact, closer=None))
+    sure, doubting = (Classifier(replace(classifier.artefact, closer=(level,) * len(CATEGORIES))) for level in (99.0, -99.0))
+    texts = [f"{CALM}{HARM} {CALM}", CALM * 6, HARM, "", CALM * 20 + HARM]
+    items = [(text, "Are you there?") for text in texts] + [(text, "") for text in texts]
+    before, never, always = (one.score(items) for one in (plain, sure, doubting))
+    assert never == before
+    for text, old, new in zip(texts * 2, before, always, strict=True):
+        assert all(new[c] >= old[c] for c in CATEGORIES)
+        assert new == old or text not in ("", HARM)
+    (alone,) = doubting.score([(HARM, "")])
+    assert always[5]["violence"] >= alone["violence"] - 1e-6 > before[5]["violence"]
+
+
+def test_a_sentence_is_read_alone_where_the_manifest_says_so(classifier: Classifier) -> None:
+    calm, hidden = classifier.score([(CALM * 3, ""), (f"{CALM * 2}{HARM} {CALM}", "")])
+    assert hidden["violence"] >= classifier.score([(HARM, "")])[0]["violence"] - 1e-6
+    assert calm["violence"] < classifier.artefact.threshold("violence", 0.05)
 
 
 def test_odd_texts_have_scores_too(classifier: Classifier) -> None:
