@@ -16,4 +16,4 @@ def test_what_it_writes_is_read_by_eval_and_not_learnt(tmp_path: Path, monkeypat
     heldback.main()
     files = sorted(tmp_path.glob("*.jsonl"))
     assert {"made-english", "made-others", "made-people", "made-hate-harm"} <= {file.stem for file in files}
-    assert not {row.id for row in read_rows(files)} & {row["id"] for row in ours.rows(seed=7)}
+    assert not {row["id"] for row in read_rows(files)} & {row["id"] for row in ours.rows(seed=7)}
