@@ -27,6 +27,7 @@ from training.finetune import (
     BATCH,
     Item,
     Recipe,
+    arithmetic,
     away,
     descend,
     dev_auprc,
@@ -115,7 +116,7 @@ def teach(known: list[Pair], encoder: Path, tuned: Path, work: Path) -> Teaching
             inputs = tokenizer(
                 texts[start : start + TEACHING_BATCH], padding=True, truncation=True, max_length=96, return_tensors="pt"
             )
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with arithmetic():
                 meaning.append(direction(original(**inputs).last_hidden_state, inputs["attention_mask"]).half().numpy())
                 labels.append(torch.sigmoid(judge(**inputs).logits.float()).half().numpy())
         at = {text: index for index, text in enumerate(texts)}
@@ -165,7 +166,7 @@ def one_round(
         taught = [i for i, member in enumerate(members) if member >= 0]
         which = [members[i] for i in taught]
         labels[taught] = torch.from_numpy(teaching.labels[which].astype(np.float32))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with arithmetic():
             hidden = model.bert(**inputs)
             logits = model.classifier(model.dropout(hidden.pooler_output))
         of_labels = masked_loss(logits, labels)

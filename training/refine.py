@@ -34,6 +34,7 @@ from training.finetune import (
     UNREADABLE,
     Item,
     Recipe,
+    arithmetic,
     away,
     descend,
     dev_auprc,
@@ -116,7 +117,7 @@ def _drawn(pool: Pool, index: int, lexicon: Lexicon, rng: np.random.Generator) -
 def judged(phase: Phase, english: list[str]) -> torch.Tensor:
     """What the model that the phase began from says of these texts: probabilities."""
     inputs = phase.tokenizer.pad([encode(phase.tokenizer, one, "", WINDOW) for one in english], return_tensors="pt")
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with arithmetic():
         return torch.sigmoid(phase.teacher(**inputs).logits.float())
 
 
@@ -124,7 +125,7 @@ def judged(phase: Phase, english: list[str]) -> torch.Tensor:
 def meant(phase: Phase, english: list[str]) -> torch.Tensor:
     """Where the untouched encoder points for these texts: unit vectors."""
     inputs = phase.reader(english, padding=True, truncation=True, max_length=WINDOW, return_tensors="pt")
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with arithmetic():
         return direction(phase.encoder(**inputs).last_hidden_state, inputs["attention_mask"])
 
 
@@ -143,7 +144,7 @@ def one_round(number: int, phase: Phase, model: Any, average: Any, steps: Any, r
         labels = torch.where(said == UNKNOWN, said, said * (SURE - DOUBT) + DOUBT)
         if paired := [i for i, member in enumerate(members) if some[member].pair]:
             labels[paired] = judged(phase, [some[members[i]].english for i in paired])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with arithmetic():
             hidden = model.bert(**inputs)
             logits = model.classifier(model.dropout(hidden.pooler_output))
         of_labels, of_meaning = masked_loss(logits, labels), torch.zeros(())

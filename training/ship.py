@@ -33,7 +33,7 @@ SEED = 7
 WINDOW = 64  # tokens: a sentence of harm in a long calm text is diluted in longer ones, and found half as often
 POSITIONS = 128  # of the encoder's 512 that are shipped: no window is longer
 LONGEST = 1500  # characters of a row that are read here
-DOUBTED = 0.01  # of ordinary texts, for each category, are read by their sentences too
+DOUBTED = 0.03  # of ordinary texts, for each category, are read by their passages too
 DEEP_ONLY = np.tile(np.array([1, 0, 0], dtype=np.float32), (len(CATEGORIES), 1))
 
 

@@ -54,7 +54,7 @@ class Artefact:
     takes_context: bool
     embeds: bool  # a second output, `embedding`: (batch, width), of unit length
     background: str | None  # a file of ordinary texts' embeddings
-    closer: tuple[float, ...] | None  # a window with a log-odds above it, a label each, is read by its sentences too
+    closer: tuple[float, ...] | None  # a window with a log-odds above it, a label each, is read by its passages too
     manifest: dict[str, Any]
     file: str = "model.onnx"  # the network
 

@@ -15,8 +15,8 @@ from proxy.model.artefact import Artefact
 from proxy.model.growing import Growing
 from proxy.model.head import categories
 from proxy.model.network import Network, Window
+from proxy.model.passages import Part, passages, within
 from proxy.model.screen import Screen
-from proxy.model.sentences import Part, sentences, within
 from proxy.model.session import Session, options
 
 CONTEXT_TOKENS = 48
@@ -76,7 +76,7 @@ class Classifier:
 
     def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[Found]:
         """For each (text, context): the probability of each category. A long text is the maximum over its windows, and over
-        the sentences of those windows that are in doubt. With `embed`, the windows' embeddings too, from the same run.
+        the passages of those windows that are in doubt. With `embed`, the windows' embeddings too, from the same run.
 
         Where `sift` says so, only the windows that the screen suspects are read; a text without any has no score at all,
         for every category: it is surely below its threshold.
@@ -110,15 +110,14 @@ class Classifier:
         return found
 
     def _look_closer(self, laid: Sequence[Laid], places: Sequence[tuple[int, Part]], rows: Any, logits: Any) -> None:
-        """Reads the sentences of the windows in doubt, and raises the texts' `logits` to what they say."""
+        """Reads the passages of the windows in doubt, and raises the texts' `logits` to what they say."""
         if self.artefact.closer is None:
             return
         doubted = [place for place, row in zip(places, rows, strict=True) if (row > self.artefact.closer).any()]
-        known = {number: sentences(laid[number].text, _starts(laid[number].body)) for number in {n for n, _ in doubted}}
+        room = {number: self._room(len(laid[number].head)) for number, _ in doubted}
+        known = {number: passages(laid[number].text, _starts(laid[number].body), room[number]) for number in room}
         closer = dict.fromkeys(
-            (number, part)
-            for number, window in doubted
-            for part in within(known[number], window, self._room(len(laid[number].head)))
+            (number, part) for number, window in doubted for part in within(known[number], window, room[number])
         )
         if closer:
             raw = self.network.run([self._window(laid[number], part) for number, part in closer], False).raw

@@ -41,10 +41,10 @@ def test_harm_far_inside_a_long_text_is_seen(classifier: Classifier) -> None:
     assert classifier.score([(long, "")])[0]["violence"] >= threshold > classifier.score([(CALM * 120, "")])[0]["violence"]
 
 
-def test_the_sentences_of_a_window_in_doubt_are_read_too(classifier: Classifier) -> None:
+def test_the_passages_of_a_window_in_doubt_are_read_too(classifier: Classifier) -> None:
     plain = Classifier(replace(classifier.artefact, closer=None))
     sure, doubting = (Classifier(replace(classifier.artefact, closer=(level,) * len(CATEGORIES))) for level in (99.0, -99.0))
-    texts = [f"{CALM}{HARM} {CALM}", CALM * 6, HARM, "", CALM * 20 + HARM]
+    texts = [f"{CALM}\n{HARM}\n{CALM}", CALM * 6, HARM, "", CALM * 20 + HARM]
     items = [(text, "Are you there?") for text in texts] + [(text, "") for text in texts]
     before, never, always = (one.score(items) for one in (plain, sure, doubting))
     assert never == before
@@ -53,6 +53,12 @@ def test_the_sentences_of_a_window_in_doubt_are_read_too(classifier: Classifier)
         assert new == old or text not in ("", HARM)
     (alone,) = doubting.score([(HARM, "")])
     assert always[5]["violence"] >= alone["violence"] - 1e-6 > before[5]["violence"]
+
+
+def test_a_line_in_doubt_counts_as_if_it_stood_alone(classifier: Classifier) -> None:
+    calm, hidden, alone = classifier.score([(CALM * 3, ""), (f"{CALM * 2}\n{HARM}\n{CALM}", ""), (HARM, "")])
+    assert hidden["violence"] >= alone["violence"] - 1e-6
+    assert calm["violence"] < classifier.artefact.threshold("violence", 0.05)
 
 
 def test_odd_texts_have_scores_too(classifier: Classifier) -> None:
