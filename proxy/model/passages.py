@@ -4,12 +4,13 @@ read once more by them, since harm in one of them is diluted by calm ones around
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import itemgetter
 
-LINE, SENTENCE = 16, 5  # tokens; what is shorter goes with its neighbour
-_LINE, _SENTENCE = re.compile(r"\n+"), re.compile(r"(?<=[.!?…:;])\s+")
+SHORTEST_LINE, SHORTEST_SENTENCE = 16, 5  # tokens; what is shorter goes with its neighbour
+_LINE_END, _SENTENCE_END = re.compile(r"\n+"), re.compile(r"(?<=[.!?…:;])\s+")
 
 Part = tuple[int, int]  # tokens [begin, end)
 
@@ -17,11 +18,13 @@ Part = tuple[int, int]  # tokens [begin, end)
 def passages(text: str, starts: Sequence[int], room: int) -> list[Part]:
     """`starts`: the character that each token begins at. `room`: tokens of a window. The parts lie side by side and are the
     whole text."""
-    lines, ends = ({bisect_left(starts, match.end()) for match in mark.finditer(text)} for mark in (_LINE, _SENTENCE))
+    lines, ends = (
+        sorted({bisect_left(starts, match.end()) for match in mark.finditer(text)}) for mark in (_LINE_END, _SENTENCE_END)
+    )
     found: list[Part] = []
-    for begin, end in _divided({0, *lines, len(starts)}, LINE):
-        long = end - begin > room
-        found += _divided({begin, *(at for at in ends if begin < at < end), end}, SENTENCE) if long else [(begin, end)]
+    for begin, end in _divided({0, *lines, len(starts)}, SHORTEST_LINE):
+        inner = ends[bisect_right(ends, begin) : bisect_left(ends, end)] if end - begin > room else []
+        found += _divided({begin, *inner, end}, SHORTEST_SENTENCE)
     return found
 
 
@@ -36,9 +39,9 @@ def _divided(bounds: Iterable[int], shortest: int) -> list[Part]:
 
 
 def within(parts: Sequence[Part], window: Part, room: int) -> list[Part]:
-    """The parts that a window touches, whole where they have at most `room` tokens, else what the window has of them; none
-    where they say no more than the window itself."""
+    """Of `parts`, side by side, those that a window touches: whole where they have at most `room` tokens, else what the window
+    has of them; none where they say no more than the window itself."""
     begin, end = window
-    touched = [part for part in parts if part[0] < end and part[1] > begin]
+    touched = parts[bisect_right(parts, begin, key=itemgetter(1)) : bisect_left(parts, end, key=itemgetter(0))]
     whole = [(a, b) if b - a <= room else (max(a, begin), min(b, end)) for a, b in touched]
     return [part for part in whole if part != window]

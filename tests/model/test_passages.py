@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.model.passages import SENTENCE, passages, within
+from proxy.model.passages import SHORTEST_SENTENCE, passages, within
 
 WORD = re.compile(r"\S+")
 
@@ -48,7 +48,7 @@ def test_parts_lie_side_by_side(pieces: list[str], room: int) -> None:
     tokens = starts(text)
     parts = passages(text, tokens, room)
     assert [token for begin, end in parts for token in range(begin, end)] == [*range(len(tokens))]
-    assert all(end - begin >= SENTENCE for begin, end in parts) or len(parts) <= 1
+    assert all(end - begin >= SHORTEST_SENTENCE for begin, end in parts) or len(parts) <= 1
 
 
 @given(st.integers(0, 90), st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(8, 40))
