@@ -29,7 +29,8 @@ from proxy.model.oip import Server, on_a_server
 from tests.server.conftest import MODEL_POLICY, Upstream, Weir, answer, free_port, home, start, upstream, whole  # noqa: F401
 
 HARM = "I will kill you and your whole family"
-TEXTS = [(HARM, ""), ("What is the capital of France?", ""), ("and then " * 200, "He said"), ("", ""), ("Guten Tag! 你好", "")]
+LONG = "The meeting is moved to Thursday at ten. " * 40 + "\n" + HARM
+TEXTS = [(HARM, ""), ("What is the capital of France?", ""), (LONG, "He said"), ("", ""), ("Guten Tag! 你好", "")]
 
 
 class ModelServer:

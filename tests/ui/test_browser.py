@@ -396,12 +396,14 @@ def test_for_every_eye(opened: Opened, weir: Weir, ids: dict[str, str]) -> None:
 def test_the_colours_can_be_chosen(opened: Opened, ids: dict[str, str]) -> None:
     page = opened("decisions?action=block", color_scheme="light")
     page.get_by_role("button", name="Dark colours").click()
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 22, 27)"
+    body, dark = page.locator("body"), "rgb(16, 22, 27)"
+    expect(body).to_have_css("background-color", dark)
     expect(page.get_by_label("Action")).to_have_value("block")  # one stays where one was
     page.get_by_role("link", name="Rates").click()
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 22, 27)"
+    expect(page.get_by_role("heading", level=1)).to_have_text("Rates")  # the next page is here
+    expect(body).to_have_css("background-color", dark)
     page.get_by_role("button", name="Light colours").click()
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(16, 22, 27)"
+    expect(body).not_to_have_css("background-color", dark)
 
 
 def test_in_french(opened: Opened, weir: Weir, ids: dict[str, str]) -> None:
