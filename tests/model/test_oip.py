@@ -76,8 +76,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelServer]:
 @contextlib.contextmanager
 def served(url: str, model: str = "safeguard", artefact: Artefact | None = None, **more: Any) -> Iterator[Classifier]:
     one = on_a_server(settings(url, model, **more), artefact or Artefact.load(builtin.MODEL))
-    yield one
-    one.network.close()
+    try:
+        yield one
+    finally:
+        one.network.close()
 
 
 def settings(url: str, model: str = "safeguard", **more: Any) -> OipDetector:
