@@ -18,6 +18,7 @@ from proxy.model.network import Network, Window
 from proxy.model.passages import Part, passages, within
 from proxy.model.screen import Screen
 from proxy.model.session import Session, options
+from proxy.model.spelling import Spelling
 
 CONTEXT_TOKENS = 48
 OVERLAP = 4  # a part in four of a window is shared with the next
@@ -28,6 +29,9 @@ class Found(dict[str, float]):
 
     embeddings: NDArray[np.float16] | None = None
     weighed = False  # its scores count among those of the traffic already
+
+
+Place = tuple[int, Part]  # the number of the text that a window is of, and where in it
 
 
 class Laid(NamedTuple):
@@ -50,6 +54,7 @@ class Classifier:
         self._tokenizer.no_padding()
         bert = (int(self._tokenizer.token_to_id(t) or 0) for t in ("[CLS]", "[SEP]", "[PAD]"))
         self._first, self._last, self._pad = artefact.tokens or tuple(bert)
+        self._spelling = Spelling.of(self._tokenizer)
         self.network: Network = network or Session(artefact, self._pad, threads, device, batch)
         if isinstance(self.network, Session):
             artefact = self.network.artefact
@@ -75,14 +80,15 @@ class Classifier:
         return self.network.device if isinstance(self.network, Session) else ""
 
     def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[Found]:
-        """For each (text, context): the probability of each category. A long text is the maximum over its windows, and over
-        the passages of those windows that are in doubt. With `embed`, the windows' embeddings too, from the same run.
+        """For each (text, context): the probability of each category. A long text is the maximum over its windows; one in
+        doubt counts with what its passages say, and it without slips of the finger. With `embed`, the windows' embeddings too,
+        from the same run.
 
         Where `sift` says so, only the windows that the screen suspects are read; a text without any has no score at all,
         for every category: it is surely below its threshold.
         """
         laid = [self._laid(text, context) for text, context in items]
-        places: list[tuple[int, Part]] = []  # the text that a window is of, and where in it
+        places: list[Place] = []
         for number, one in enumerate(laid):
             parts = self._cuts(len(one.head), len(one.body.ids))
             if self.screen is not None and sift and sift[number]:
@@ -109,8 +115,9 @@ class Classifier:
             found.append(scores)
         return found
 
-    def _look_closer(self, laid: Sequence[Laid], places: Sequence[tuple[int, Part]], rows: Any, logits: Any) -> None:
-        """Reads the passages of the windows in doubt, and raises the texts' `logits` to what they say."""
+    def _look_closer(self, laid: Sequence[Laid], places: Sequence[Place], rows: Any, logits: Any) -> None:
+        """Reads the windows in doubt by their passages and without slips of the finger, and raises the texts' `logits` to what
+        that says."""
         if self.artefact.closer is None:
             return
         doubted = [place for place, row in zip(places, rows, strict=True) if (row > self.artefact.closer).any()]
@@ -119,9 +126,11 @@ class Classifier:
         closer = dict.fromkeys(
             (number, part) for number, window in doubted for part in within(known[number], window, room[number])
         )
-        if closer:
-            raw = self.network.run([self._window(laid[number], part) for number, part in closer], False).raw
-            for (number, _), row in zip(closer, self._ours(raw), strict=True):
+        again = [(number, self._window(laid[number], part)) for number, part in closer]
+        again += [(number, mended) for number, part in (*doubted, *closer) if (mended := self._mended(laid[number], part))]
+        if again:
+            raw = self.network.run([window for _, window in again], False).raw
+            for (number, _), row in zip(again, self._ours(raw), strict=True):
                 np.maximum(logits[number], row, out=logits[number])
 
     def windows(self, text: str, context: str) -> list[Window]:
@@ -133,9 +142,15 @@ class Classifier:
         return Laid(text, self._head(context), self._encoded(text))
 
     def _window(self, laid: Laid, part: Part) -> Window:
+        return _framed(laid.head, laid.body.ids[slice(*part)], self._last)
+
+    def _mended(self, laid: Laid, part: Part) -> Window | None:
+        """The window without slips of the finger; None where it has none."""
+        if self._spelling is None:
+            return None
         ids = laid.body.ids[slice(*part)]
-        kind = 1 if len(laid.head) > 1 else 0
-        return [*laid.head, *ids, self._last], [0] * len(laid.head) + [kind] * (len(ids) + 1)
+        mended = self._spelling.mended(ids, laid.body.word_ids[slice(*part)])
+        return _framed(laid.head, mended, self._last) if mended != ids else None
 
     def _head(self, context: str) -> list[int]:
         before = self._encoded(context).ids[-CONTEXT_TOKENS:] if context and self.artefact.takes_context else []
@@ -163,6 +178,11 @@ class Classifier:
 
     def _ours(self, raw: Any) -> Any:
         return raw if self.artefact.head is None else categories(raw, *self.artefact.head)
+
+
+def _framed(head: list[int], ids: list[int], last: int) -> Window:
+    kind = 1 if len(head) > 1 else 0
+    return [*head, *ids, last], [0] * len(head) + [kind] * (len(ids) + 1)
 
 
 def _starts(encoding: Encoding) -> list[int]:
