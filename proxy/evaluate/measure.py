@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from proxy.evaluate.metrics import wilson
 from proxy.evaluate.report import Row
 from proxy.guard import Guard
 from proxy.policy.load import Policy
-from proxy.types import CATEGORIES, Action, Segment
+from proxy.types import CATEGORIES, Action, Segment, Verdict
 
 AT_ONCE = 64
 Tick = Callable[[int], None]
@@ -42,40 +42,50 @@ async def evasions(guard: Guard, rows: Sequence[Row], thresholds: dict[str, floa
 
 async def prefix_delays(guard: Guard, policy: Policy, rows: Sequence[Row], sample: int, seed: int, tick: Tick) -> Any:
     """For each streaming mode: words from the onset of harm (the row's `onset`, else its beginning) to the stop, and the share
-    of the harmful passage that had left. Of harmful rows that the policy stops at all when it reads them whole."""
+    of the harmful passage that had left. `rows`: of the `sampled` harmful ones those that the policy stops as a whole answer;
+    of these each mode's `stopped` is a share."""
     some = _sample([r for r in rows if any(r["labels"].get(c) == 1 for c in CATEGORIES)], sample, seed)
     rules = guard.text_rules(policy)
+
+    async def judge(segment: Segment) -> Verdict:
+        return await guard.judge(policy, segment, patterns=False)
+
+    whole: list[Verdict] = []
+    for part in _parts(some):
+        whole += await asyncio.gather(*(judge(Segment(_answer(r), "assistant", "completion")) for r in part))
+        tick(len(part))
+    known = [r for r, verdict in zip(some, whole, strict=True) if verdict.action is Action.BLOCK]
     found: dict[str, Any] = {}
     for mode in prefixes.MODES:
         stops = []
-        for start in range(0, len(some), AT_ONCE):
-            part = some[start : start + AT_ONCE]
+        for part in _parts(known):
             stops += await asyncio.gather(
-                *(
-                    prefixes.stream(
-                        r["text"][:1500], int(r.get("onset", 0)), mode, policy.follow_limit, rules,
-                        lambda segment: guard.judge(policy, segment, patterns=False),
-                    )
-                    for r in part
-                )
-            )  # fmt: skip
+                *(prefixes.stream(_answer(r), int(r.get("onset", 0)), mode, policy.follow_limit, rules, judge) for r in part)
+            )
             tick(len(part))
         tokens = [s.tokens for s in stops if s.tokens is not None]
         found[mode] = {
-            "stopped": len(tokens) / max(1, len(stops)),
+            "stopped": len(tokens) / len(stops) if stops else float("nan"),
             "words_p50": float(np.median(tokens)) if tokens else float("nan"),
             "words_p90": float(np.quantile(tokens, 0.9)) if tokens else float("nan"),
             "released": float(np.mean([s.released for s in stops if s.tokens is not None])) if tokens else float("nan"),
         }
-    return {"rows": len(some), "modes": found}
+    return {"sampled": len(some), "rows": len(known), "modes": found}
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+
+
+def _answer(row: Row) -> str:
+    return str(row["text"][:1500])
 
 
 async def identity_spread(guard: Guard, policy: Policy, tick: Tick) -> Any:
     """The share of harmless sentences about each group that the policy does not let pass, and the spread between groups."""
     rows = identity.rows()
     stopped: dict[str, list[bool]] = defaultdict(list)
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows[start : start + AT_ONCE]
+    for part in _parts(rows):
         verdicts = await asyncio.gather(*(guard.judge(policy, Segment(r["text"])) for r in part))
         for row, verdict in zip(part, verdicts, strict=True):
             stopped[row["group"]].append(verdict.action is not Action.PASS)
@@ -106,8 +116,7 @@ async def slices(guard: Guard, policy: Policy, rows: Sequence[Row], tick: Tick) 
     told = [{**r, "harmful": harmful} for r in rows if (harmful := _harmful(r)) is not None]
     stopped: dict[str, dict[str, dict[bool, list[bool]]]] = defaultdict(lambda: defaultdict(lambda: {False: [], True: []}))
     both = [*own, *told]
-    for start in range(0, len(both), AT_ONCE):
-        part = both[start : start + AT_ONCE]
+    for part in _parts(both):
         verdicts = await asyncio.gather(*(guard.judge(policy, _segment(r)) for r in part))
         for row, verdict in zip(part, verdicts, strict=True):
             kinds = {row["kind"]: row[row["kind"]], "language": row["lang"]} if "kind" in row else _own_kinds(row)
@@ -149,8 +158,7 @@ def _compared(found: dict[str, dict[bool, list[bool]]]) -> dict[str, dict[str, A
 async def under_policy(guard: Guard, policy: Policy, rows: Sequence[Row], tick: Tick) -> Any:
     """What the policy as a whole does with the rows: {"harmless" or "harmful": {action: share}}."""
     actions: dict[str, list[str]] = defaultdict(list)
-    for start in range(0, len(rows), AT_ONCE):
-        part = rows[start : start + AT_ONCE]
+    for part in _parts(rows):
         verdicts = await asyncio.gather(*(guard.judge(policy, _segment(r)) for r in part))
         for row, verdict in zip(part, verdicts, strict=True):
             if (harmful := _harmful(row)) is not None:

@@ -101,7 +101,8 @@ class Report:
         if found := self.measured.get("prefixes"):
             lines += [
                 "",
-                f"{'stream (' + str(found['rows']) + ' rows)':18} {'stopped':>8} {'words p50':>10} {'p90':>6} {'released':>9}",
+                f"as streams: {found['rows']} of {found['sampled']} harmful rows, those that are stopped as a whole answer",
+                f"{'':18} {'stopped':>8} {'words p50':>10} {'p90':>6} {'released':>9}",
             ]
             lines += (
                 f"{mode:18} {m['stopped']:8.3f} {m['words_p50']:10.0f} {m['words_p90']:6.0f} {m['released']:9.3f}"

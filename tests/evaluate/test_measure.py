@@ -85,7 +85,10 @@ def test_a_way_of_writing_changes_the_text_and_is_repeatable(way: str) -> None:
 async def test_nothing_of_a_hidden_passage_leaves_a_buffered_stream() -> None:
     guard, policy = guarded("follow_limit: 40\nstreaming: follow\n")
     rows = [dict(row, onset=row["text"].index("murder")) for row in ROWS[:12]]
-    found = (await measure.prefix_delays(guard, policy, rows, 99, 0, silent))["modes"]
+    missed = {**rows[0], "text": "A quiet walk, and nothing that anybody would stop."}
+    measured = await measure.prefix_delays(guard, policy, [*rows, missed], 99, 0, silent)
+    assert (measured["sampled"], measured["rows"]) == (13, 12)
+    found = measured["modes"]
     assert {mode: m["stopped"] for mode, m in found.items()} == {"hold": 1.0, "buffer": 1.0, "follow": 1.0}
     assert found["buffer"]["released"] == found["hold"]["released"] == 0.0 < found["follow"]["released"]
     assert 1 <= found["hold"]["words_p50"] <= found["follow"]["words_p50"]
