@@ -132,6 +132,11 @@ def wide_half(rows: Sequence[dict[str, Any]], tokenizer: Tokenizer, work: Path) 
     return wide.Wide(kept["codes"], kept["scale"], kept["bias"])
 
 
+def kept(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The held rows that decisions may depend on."""
+    return [r for r in rows if r["lang"] in LANGUAGES and is_held(r) and not is_untouched(r)]
+
+
 def ship(
     data: Path, trained: Path, work: Path, out: Path, name: str, note: str, made: Sequence[dict[str, Any]] = (),
     shares: Mapping[str, float] = MappingProxyType({}), before: Path | None = None,
@@ -140,8 +145,7 @@ def ship(
     goes on from."""
     export(trained, work, out)
     rows = list(read(data / "train"))
-    held = [r for r in rows if r["lang"] in LANGUAGES and is_held(r) and not is_untouched(r)]
-    calm = list(read(data / "calibration"))
+    held, calm = kept(rows), list(read(data / "calibration"))
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     special = tuple(int(tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]"))
     other = wide_half([*rows, *made], tokenizer, work)
@@ -178,20 +182,29 @@ def screened(
     net = screen.load(before) if before else screen.begin(screen.word_vectors(work / "onnx" / "model.onnx"))
     screen.learn(net, scored, SEED, epochs)
     screen.export(net, out / "screen.onnx", work)
+    files = (before, out / "screen.onnx") if before else (out / "screen.onnx",)
+    file, seen = best(classifier, files, held, calm)
+    if file != out / "screen.onnx":
+        shutil.copyfile(file, out / "screen.onnx")
+    return seen
+
+
+def best(
+    classifier: Classifier, files: Sequence[Path], held: list[dict[str, Any]], calm: list[dict[str, Any]]
+) -> tuple[Path, dict[str, Any]]:
+    """Of the screens the one that sends the least on, and what the manifest says of it."""
     floor = {c: classifier.artefact.threshold(c, screen.RATE_AT) for c in CATEGORIES}
     reached = probabilities(classifier, held, "held") >= [floor[c] for c in CATEGORIES]
     caught = reached & (np.array([labels_of(r) for r in held]) == 1)
     found = []
-    for file in (before, out / "screen.onnx") if before else (out / "screen.onnx",):
+    for file in files:
         reader = Screen(file, [], floor, SessionOptions())
         of_held, of_calm = (screen.risks(classifier, reader, [r["text"][:LONGEST] for r in some]) for some in (held, calm))
         cut, curve = screen.cuts(of_held, caught).tolist(), screen.curve(of_held, caught, of_calm)
         sent_on = next(point["sent_on"] for point in curve if point["kept"] == screen.KEPT)
         found.append((sent_on, file, cut, curve))
     _, file, cut, curve = min(found, key=lambda one: one[0])
-    if file != out / "screen.onnx":
-        shutil.copyfile(file, out / "screen.onnx")
-    return {"file": "screen.onnx", "cut": cut, "floor": floor, "kept": screen.KEPT, "curve": curve}
+    return file, {"file": "screen.onnx", "cut": cut, "floor": floor, "kept": screen.KEPT, "curve": curve}
 
 
 def check(put: Any, out: Path, other: wide.Wide, ids: list[NDArray[np.int64]], rows: list[dict[str, Any]]) -> None:
