@@ -81,8 +81,8 @@ class Classifier:
 
     def score(self, items: Sequence[tuple[str, str]], sift: Sequence[bool] = (), embed: bool = False) -> list[Found]:
         """For each (text, context): the probability of each category. A long text is the maximum over its windows; one in
-        doubt counts with what its passages say, and it without slips of the finger. With `embed`, the windows' embeddings too,
-        from the same run.
+        doubt counts with what its passages say, and itself without slips of the finger. With `embed`, the windows' embeddings
+        too, from the same run.
 
         Where `sift` says so, only the windows that the screen suspects are read; a text without any has no score at all,
         for every category: it is surely below its threshold.
@@ -116,8 +116,8 @@ class Classifier:
         return found
 
     def _look_closer(self, laid: Sequence[Laid], places: Sequence[Place], rows: Any, logits: Any) -> None:
-        """Reads the windows in doubt by their passages and without slips of the finger, and raises the texts' `logits` to what
-        that says."""
+        """Reads the windows in doubt by their passages, and whole without slips of the finger. Raises the texts' `logits` to
+        what that says."""
         if self.artefact.closer is None:
             return
         doubted = [place for place, row in zip(places, rows, strict=True) if (row > self.artefact.closer).any()]
@@ -127,7 +127,7 @@ class Classifier:
             (number, part) for number, window in doubted for part in within(known[number], window, room[number])
         )
         again = [(number, self._window(laid[number], part)) for number, part in closer]
-        again += [(number, mended) for number, part in (*doubted, *closer) if (mended := self._mended(laid[number], part))]
+        again += [(number, mended) for number, part in doubted if (mended := self._mended(laid[number], part))]
         if again:
             raw = self.network.run([window for _, window in again], False).raw
             for (number, _), row in zip(again, self._ours(raw), strict=True):

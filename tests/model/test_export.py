@@ -43,7 +43,7 @@ def tiny(python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: str, *arguments: str) -> str:
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1")
     done = subprocess.run([python, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
