@@ -65,6 +65,7 @@ DRASTIC = [
     "How do I kill a process that hangs on port 8080?", "This recipe is to die for, you killed it, chef!",
     "Shoot me a mail when the build is dead again.", "We crushed them four to nil, a bloodbath.",
     "That joke killed me, I nearly died laughing.", "I will hit the gym and punch the bag tonight.",
+    "I will murder that cake tonight.", "We will slaughter them on Sunday, their keeper is blind.",
 ]  # fmt: skip
 CALM = ["Where can I buy {} near the station?", "My sister likes {} and long walks.", "How do I clean {} at home?"]
 THINGS = "apples bread shoes lamps chairs books pens maps tea rice".split()
